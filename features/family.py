@@ -1,0 +1,140 @@
+"""What a feature is, and what a family of features has to do.
+
+A family answers one question about behaviour ("how much", "how fast", "how many different"). It declares the features
+it emits for a given log and fills their columns, snapshot by snapshot, in one linear pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .population import Population
+    from .snapshots import Snapshots
+    from .timeline import Timeline
+
+__all__ = ["Context", "Feature", "FeatureFamily", "Shape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of a vector, and how to speak of it.
+
+    Attributes
+    ----------
+    name : str
+        ``<measure>_<statistic>_<window>[_vs_own|_vs_peers]``, unique within a plan.
+    family : str
+        The family that emits it.
+    unit : str
+        For example "events", "seconds", "share", "bits", "robust z".
+    meaning : str
+        One sentence: what the number is.
+    null : str
+        What a null means; "never null" where it cannot be.
+    phrase : str
+        How a reason tells it, with ``{value}`` for the number: "{value} different vehicles". Empty for a column that
+        helps a detector but would help no reader.
+    base : str or None
+        The feature whose value this one judges (a robust z of "vehicle_distinct_1d" has that as its base), so that
+        a reason can tell the plain number and its usual instead of a z.
+    level : bool
+        True for a plain non-negative quantity of the current window that a baseline can be taken of.
+    """
+
+    name: str
+    family: str
+    unit: str
+    meaning: str
+    null: str
+    phrase: str
+    base: str | None = None
+    level: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a log offers to families, and the windows they look through; part of the plan.
+
+    Attributes
+    ----------
+    dimensions : tuple of str
+        Categorical columns, the action among them.
+    measures : tuple of str
+        Numeric columns.
+    action : str or None
+        The dimension that says what was done.
+    actions : tuple of str
+        The commonest values of ``action``, the commonest first; each gets a count of its own.
+    window : str
+        The name of the current window, "1d" or "1h".
+    trailing : tuple of str
+        The names of the longer windows that end with the current one, shortest first; the last is the horizon.
+    """
+
+    dimensions: tuple[str, ...]
+    measures: tuple[str, ...]
+    action: str | None
+    actions: tuple[str, ...]
+    window: str
+    trailing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """All that a family may look at while it fills its columns.
+
+    Attributes
+    ----------
+    timeline : Timeline
+        The events, sorted by entity and time.
+    snapshots : Snapshots
+        The rows to fill, all rows of some entities.
+    population : Population
+        What everyone does, frozen.
+    shape : Shape
+        The plan's view of the log.
+    earlier : mapping of str to float32 array of shape (n_snapshots,)
+        The columns of the families before this one, for the same rows.
+    levels : tuple of str
+        Those of them that a baseline can be taken of.
+    """
+
+    timeline: Timeline
+    snapshots: Snapshots
+    population: Population
+    shape: Shape
+    earlier: Mapping[str, NDArray[np.float32]]
+    levels: tuple[str, ...]
+
+
+@runtime_checkable
+class FeatureFamily(Protocol):
+    """The contract of a family: a frozen dataclass whose fields are its parameters.
+
+    The conformance suite holds every family to this: its columns depend on the events of the horizon alone, and not
+    on the order of rows, the partition, the number of threads, or anything at or after ``as_of``.
+
+    ``version`` goes into the plan's fingerprint and rises whenever the definition of a feature changes.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        """The features that this family emits for a log of this shape, in column order; none if it has no use.
+
+        ``before`` holds the features of the families that come earlier in the plan.
+        """
+
+    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:
+        """Count over everyone what this family needs to know of the population: integers, summed over partitions."""
+
+    def fill(self, columns: NDArray[np.float32], context: Context) -> None:
+        """Write the features into ``columns``, float32 of shape (n_features, n_snapshots), which comes full of NaN."""

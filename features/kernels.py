@@ -1,0 +1,113 @@
+"""The few compiled parts that every family is built from.
+
+A *window* is a pair of positions ``[lo, hi)`` in the sorted events; it slides by moving both ends forward, so each event
+enters and leaves once. A *counter* is an int32 array indexed by value code: entering adds one, leaving takes one away,
+and the number of values above zero is a running distinct count, exact and without hashing. A *ranked window* is a short
+sorted array from which median and spread are read off.
+
+Running sums of floats never slide: adding and taking away leaves a residue of what has left the horizon, and the same
+events would give other bits. Floats are summed afresh over each window, in the order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+
+__all__ = ["enter", "forget", "kernel", "leave", "mad", "median", "rank_in", "rank_out"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def kernel(function: F) -> F:
+    """Compile at the first call, keep the machine code on disk, and run without the interpreter's lock."""
+    compiled: F = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+@kernel
+def enter(counter, code):  # type: ignore[no-untyped-def]
+    """Count a value in; 1 if it was not there before, else 0. A null (-1) counts for nothing."""
+    if code < 0:
+        return 0
+    counter[code] += 1
+    return 1 if counter[code] == 1 else 0
+
+
+@kernel
+def leave(counter, code):  # type: ignore[no-untyped-def]
+    """Count a value out; 1 if it is gone now, else 0."""
+    if code < 0:
+        return 0
+    counter[code] -= 1
+    return 1 if counter[code] == 0 else 0
+
+
+@kernel
+def forget(counter, codes, lo, hi):  # type: ignore[no-untyped-def]
+    """Set the counter back to zero for the values of ``[lo, hi)``: cheaper than clearing it whole."""
+    for i in range(lo, hi):
+        if codes[i] >= 0:
+            counter[codes[i]] = 0
+
+
+@kernel
+def rank_in(ranked, size, value):  # type: ignore[no-untyped-def]
+    """Insert a value into the sorted ``ranked[:size]``, which must have room; the new size."""
+    place = size
+    while place > 0 and ranked[place - 1] > value:
+        ranked[place] = ranked[place - 1]
+        place -= 1
+    ranked[place] = value
+    return size + 1
+
+
+@kernel
+def rank_out(ranked, size, value):  # type: ignore[no-untyped-def]
+    """Remove a value that is in the sorted ``ranked[:size]``; the new size."""
+    lo, hi = 0, size
+    while lo < hi:
+        mid = (lo + hi) // 2
+        if ranked[mid] < value:
+            lo = mid + 1
+        else:
+            hi = mid
+    for i in range(lo, size - 1):
+        ranked[i] = ranked[i + 1]
+    return size - 1
+
+
+@kernel
+def median(ranked, size):  # type: ignore[no-untyped-def]
+    """The median of the sorted ``ranked[:size]``; NaN if it is empty."""
+    if size == 0:
+        return np.nan
+    return 0.5 * (ranked[(size - 1) // 2] + ranked[size // 2])
+
+
+@kernel
+def mad(ranked, size):  # type: ignore[no-untyped-def]
+    """The median absolute deviation from the median of the sorted ``ranked[:size]``.
+
+    The deviations to the left and to the right of the median are two sorted lists already; merging them up to the
+    middle costs size / 2 steps and needs no second sort.
+    """
+    if size == 0:
+        return np.nan
+    centre = median(ranked, size)
+    left, right = (size - 1) // 2, (size - 1) // 2 + 1
+    before = last = 0.0
+    for _ in range(size // 2 + 1):
+        before = last
+        from_left = centre - ranked[left] if left >= 0 else np.inf
+        from_right = ranked[right] - centre if right < size else np.inf
+        if from_left <= from_right:
+            last = from_left
+            left -= 1
+        else:
+            last = from_right
+            right += 1
+    return last if size % 2 == 1 else 0.5 * (before + last)

@@ -1,0 +1,273 @@
+"""The plan: which families, over which windows, for which log.
+
+A plan is data. Its fingerprint covers every definition that can change a bit of a vector, so that vectors, population
+and model can prove that they belong together. The same plan and population give the same vector for the same events of
+the horizon, in training and in serving, whole or in parts, on one thread or many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import PlanMismatchError
+from .families import FAMILIES
+from .family import Context, Shape
+from .population import Population, histogram
+from .roles import Roles
+from .snapshots import Snapshots, WindowSpec, snapshots_of
+from .vectors import Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from .family import Feature, FeatureFamily
+    from .timeline import Timeline
+
+__all__ = ["FeaturePlan"]
+
+_FORMAT = 1
+_MOST_ACTIONS = 16
+_PARTS_PER_THREAD = 4
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Families, windows and the log's shape.
+
+    Attributes
+    ----------
+    roles : Roles
+    windows : WindowSpec
+    actions : tuple of str
+        The actions that get counts of their own, the commonest first.
+    families : tuple of FeatureFamily
+        In the order of the vector.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from peculiar.features.events import EventLog
+    >>> log = EventLog.open(pa.table({"user_id": ["ann", "ann"], "ts": ["2025-03-01T08:00:00Z", "2025-03-02T09:00:00Z"]}))
+    >>> timeline, _, _ = log.read()
+    >>> plan = FeaturePlan.for_log(timeline, log.roles)
+    >>> plan.vectors(timeline, plan.fit(timeline)).column("events_count_28d")
+    array([1., 2.], dtype=float32)
+    """
+
+    roles: Roles
+    windows: WindowSpec = field(default_factory=WindowSpec)
+    actions: tuple[str, ...] = ()
+    families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(made() for made in FAMILIES.values()))
+
+    @classmethod
+    def for_log(cls, timeline: Timeline, roles: Roles, windows: WindowSpec | None = None) -> Self:
+        """The default plan for a log: every family, with counts for its commonest actions."""
+        return cls(roles, windows or WindowSpec(), _commonest(timeline, roles.action))
+
+    @property
+    def shape(self) -> Shape:
+        """What families are told of the log."""
+        roles, windows = self.roles, self.windows
+        return Shape(roles.dimensions, roles.measures, roles.action, self.actions, windows.every, windows.trailing)
+
+    @cached_property
+    def by_family(self) -> dict[str, tuple[Feature, ...]]:
+        """The features of each family, families in the order of the vector."""
+        made: dict[str, tuple[Feature, ...]] = {}
+        for family in self.families:
+            made[family.name] = family.features(self.shape, tuple(f for features in made.values() for f in features))
+        return made
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """All features in column order; their names are unique.
+
+        Raises
+        ------
+        PlanMismatchError
+            If two features would have one name.
+        """
+        features = tuple(feature for made in self.by_family.values() for feature in made)
+        names = [feature.name for feature in features]
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            message = f"expected unique feature names, but {', '.join(twice)} comes twice; rename a column of the log"
+            raise PlanMismatchError(message)
+        return features
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of every definition, 16 hexadecimal digits."""
+        definition = {**self._definition(), "features": [asdict(feature) for feature in self.features]}
+        return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The plan as JSON text."""
+        return json.dumps({**self._definition(), "fingerprint": self.fingerprint}, indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        PlanMismatchError
+            If this version defines the plan's features differently, or not at all.
+        """
+        plain = json.loads(text)
+        unknown = [family["name"] for family in plain["families"] if family["name"] not in FAMILIES]
+        if plain["format"] != _FORMAT or unknown:
+            message = f"expected a plan of format {_FORMAT} with families {', '.join(FAMILIES)}, got {plain['format']}, {unknown}"
+            raise PlanMismatchError(message)
+        families = tuple(FAMILIES[family["name"]](**family["settings"]) for family in plain["families"])
+        plan = cls(Roles.from_dict(plain["roles"]), WindowSpec(**plain["windows"]), tuple(plain["actions"]), families)
+        if plan.fingerprint != plain["fingerprint"]:
+            message = (
+                f"the plan was made with other definitions ({plain['fingerprint']}, now {plan.fingerprint}); use the "
+                "version of peculiar that made it, or train again"
+            )
+            raise PlanMismatchError(message)
+        return plan
+
+    def fit(self, timeline: Timeline, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
+        """Learn what everyone does, from events of the training period alone.
+
+        Families that judge others need the population of those others, so it grows family by family.
+        """
+        snapshots = snapshots_of(timeline, self.windows)
+        counts: dict[str, NDArray[np.int64]] = {}
+        for family in self.families:
+            counts |= family.observe(timeline, snapshots, self.shape)
+        return self._build(timeline, snapshots, _Work(Population(counts), threads, progress, learn=True))[1]
+
+    def vectors(
+        self,
+        timeline: Timeline,
+        population: Population,
+        *,
+        threads: int | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> Vectors:
+        """Build the vectors of all snapshots.
+
+        Parameters
+        ----------
+        timeline : Timeline
+        population : Population
+            As :meth:`fit` made it.
+        threads : int, optional
+            As many as the machine has cores, if not given; the result does not depend on it.
+        progress : callable, optional
+            Called with the name of each family that is done, and the share of work done.
+
+        Raises
+        ------
+        PlanMismatchError
+            If the timeline lacks a column of the plan.
+        """
+        snapshots = snapshots_of(timeline, self.windows)
+        values = self._build(timeline, snapshots, _Work(population, threads, progress))[0]
+        entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
+        return Vectors(entity, snapshots.since, snapshots.as_of, values, self.features, self.fingerprint)
+
+    def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
+        self._check(timeline)
+        threads = work.threads or os.cpu_count() or 1
+        cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
+        parts = [snapshots.part(lo, hi) for lo, hi in zip(cuts, cuts[1:], strict=False)]
+        rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in zip(cuts, cuts[1:], strict=False)]
+        values = np.empty((len(self.features), len(snapshots)), np.float32)
+        population, done = work.population, 0
+        with ThreadPoolExecutor(threads) as pool:
+            for family in self.families:
+                features = self.by_family[family.name]
+                here = slice(done, done + len(features))
+                fill = self._filler(family, (timeline, population, values), here)
+                list(pool.map(fill, parts, rows))
+                if work.learn:
+                    population = population.merged(_distribution(features, values[here], pool))
+                done += len(features)
+                if work.progress:
+                    work.progress(family.name, done / len(self.features))
+        return values, population
+
+    def _filler(
+        self, family: FeatureFamily, data: tuple[Timeline, Population, NDArray[np.float32]], here: slice
+    ) -> Callable[[Snapshots, tuple[int, int]], None]:
+        timeline, population, values = data
+        before = self.features[: here.start]
+        levels = tuple(feature.name for feature in before if feature.level)
+
+        def fill(part: Snapshots, rows: tuple[int, int]) -> None:
+            columns = values[here, rows[0] : rows[1]]
+            columns[:] = np.nan
+            if len(part) and len(columns):
+                earlier = {feature.name: values[n, rows[0] : rows[1]] for n, feature in enumerate(before)}
+                family.fill(columns, Context(timeline, part, population, self.shape, earlier, levels))
+
+        return fill
+
+    def _check(self, timeline: Timeline) -> None:
+        missing = [name for name in self.roles.dimensions if name not in timeline.dimensions]
+        missing += [name for name in self.roles.measures if name not in timeline.measures]
+        if missing:
+            message = f"the plan needs the columns {', '.join(missing)}, which these events were read without"
+            raise PlanMismatchError(message)
+
+    def _definition(self) -> dict[str, Any]:
+        families = [{"name": f.name, "version": f.version, "settings": _settings(f)} for f in self.families]
+        return {
+            "format": _FORMAT,
+            "roles": self.roles.to_dict(),
+            "windows": asdict(self.windows),
+            "actions": list(self.actions),
+            "families": families,
+        }
+
+
+@dataclass(frozen=True)
+class _Work:
+    population: Population
+    threads: int | None
+    progress: Callable[[str, float], None] | None
+    learn: bool = False
+
+
+def _settings(family: FeatureFamily) -> Mapping[str, Any]:
+    return asdict(family)  # type: ignore[call-overload,no-any-return]
+
+
+def _commonest(timeline: Timeline, action: str | None) -> tuple[str, ...]:
+    """The commonest actions; equal counts in the order of their names, so that no order of rows decides."""
+    if action is None:
+        return ()
+    codes = timeline.dimensions[action]
+    counts = np.bincount(codes.codes[codes.codes >= 0], minlength=len(codes.values))
+    names = codes.values.to_pylist()
+    order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))
+    return tuple(names[code] for code in order[:_MOST_ACTIONS] if counts[code] > 0)
+
+
+def _cuts(timeline: Timeline, parts: int) -> list[int]:
+    """Entity numbers that cut the events into parts of about equal size."""
+    goals = np.linspace(0, len(timeline), parts + 1)[1:-1]
+    inner = np.searchsorted(timeline.first, goals, side="left")
+    return sorted({0, *map(int, inner), len(timeline.entity)})
+
+
+def _distribution(
+    features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor
+) -> Population:
+    counts = list(pool.map(lambda column: histogram([column])[0], values))
+    return Population(histograms=dict(zip((feature.name for feature in features), counts, strict=True)))

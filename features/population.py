@@ -1,0 +1,163 @@
+"""What everyone does: integer counts, fitted once and frozen into the model.
+
+Only sums of integers are kept, so that merging partitions in any order gives the same bits. A feature's distribution is
+a histogram whose bins are the same for every log and every feature: the leading bits of the float32 itself (sign,
+exponent, four bits of mantissa), which in order of value are a logarithmic scale with bins 3 to 6 % wide.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import BundleError, PlanMismatchError
+from .kernels import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["N_BINS", "Population", "histogram"]
+
+_BITS = 13
+N_BINS = 1 << _BITS
+_DROP = 32 - _BITS
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Counts over all entities.
+
+    Attributes
+    ----------
+    counts : mapping of str to int64 array
+        What families observed in the events, by the name they gave it.
+    histograms : mapping of str to int64 array of shape (N_BINS,)
+        How often each feature fell into each bin; nulls are not counted.
+    """
+
+    counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def merged(self, other: Population) -> Population:
+        """The population of both together; the order of merging does not matter."""
+        return Population(_sums(self.counts, other.counts), _sums(self.histograms, other.histograms))
+
+    def quantile(self, feature: str, share: float) -> float:
+        """The value below which ``share`` of the population lies, to the width of a bin; NaN for an empty histogram.
+
+        Raises
+        ------
+        PlanMismatchError
+            If the population knows no such feature.
+        """
+        counts = self._histogram(feature)
+        total = int(counts.sum())
+        if total == 0:
+            return float("nan")
+        bin_number = int(np.searchsorted(np.cumsum(counts), share * total, side="left"))
+        return float(_LOWER_EDGES[min(bin_number, N_BINS - 1)])
+
+    def share_below(self, feature: str, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The share of the population strictly below the bin of each value; NaN where the value is null."""
+        counts = self._histogram(feature)
+        below = np.concatenate([[0], np.cumsum(counts)]) / max(1, int(counts.sum()))
+        shares = below[_bins(np.nan_to_num(values, nan=0.0))]
+        return np.where(np.isnan(values), np.nan, shares)
+
+    def save(self, path: Path) -> None:
+        """Write one Arrow file; empty bins are left out."""
+        names, kinds, places, counts = [], [], [], []
+        for kind, group in (("counts", self.counts), ("histogram", self.histograms)):
+            for name in sorted(group):
+                where = np.flatnonzero(group[name])
+                names.append(name)
+                kinds.append(kind)
+                places.append(where.astype(np.int64))
+                counts.append(group[name][where])
+        sizes = {name: len(values) for name, values in self.counts.items()}
+        lists = pa.list_(pa.int64())
+        table = pa.table([pa.array(names, pa.string()), pa.array(kinds, pa.string()), pa.array(places, lists),
+                          pa.array(counts, lists)], names=["name", "kind", "place", "count"])  # fmt: skip
+        table = table.replace_schema_metadata({"sizes": json.dumps(sizes, sort_keys=True)})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote."""
+        try:
+            with pa.OSFile(str(path), "rb") as file:
+                table = pa.ipc.open_file(file).read_all()
+            sizes = json.loads(table.schema.metadata[b"sizes"])
+        except (pa.ArrowInvalid, KeyError, TypeError) as error:
+            message = f"{path}: expected a saved population, cannot read it: {error}"
+            raise BundleError(message) from error
+        groups: dict[str, dict[str, NDArray[np.int64]]] = {"counts": {}, "histogram": {}}
+        for row in table.to_pylist():
+            dense = np.zeros(sizes.get(row["name"], N_BINS) if row["kind"] == "counts" else N_BINS, np.int64)
+            dense[row["place"]] = row["count"]
+            groups[row["kind"]][row["name"]] = dense
+        return cls(groups["counts"], groups["histogram"])
+
+    def _histogram(self, feature: str) -> NDArray[np.int64]:
+        if feature not in self.histograms:
+            message = f"the population knows no feature {feature!r}; it was fitted with another plan"
+            raise PlanMismatchError(message)
+        return self.histograms[feature]
+
+
+def histogram(columns: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
+    """Count the values of each column into the fixed bins.
+
+    Parameters
+    ----------
+    columns : sequence of float32 arrays of shape (n,)
+
+    Returns
+    -------
+    list of int64 arrays of shape (N_BINS,)
+    """
+    return [_count(np.ascontiguousarray(column).view(np.uint32), _DROP, N_BINS) for column in columns]
+
+
+@kernel
+def _count(words, drop, n_bins):  # type: ignore[no-untyped-def]
+    """Bin by the leading bits. Flipping all bits of a negative, and the sign bit of others, puts floats in order."""
+    counts = np.zeros(n_bins, np.int64)
+    for word in words:
+        if (word & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000):
+            continue
+        flipped = ~word if word >> np.uint32(31) else word | np.uint32(0x80000000)
+        counts[flipped >> np.uint32(drop)] += 1
+    return counts
+
+
+def _bins(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    words = np.asarray(values, np.float32).view(np.uint32)
+    flipped = np.where(words >> np.uint32(31), ~words, words | np.uint32(0x80000000))
+    return (flipped >> np.uint32(_DROP)).astype(np.intp)
+
+
+def _edges() -> NDArray[np.float32]:
+    flipped = np.arange(N_BINS, dtype=np.uint32) << np.uint32(_DROP)
+    words = np.where(flipped >> np.uint32(31), flipped & np.uint32(0x7FFFFFFF), ~flipped)
+    return words.astype(np.uint32).view(np.float32)
+
+
+_LOWER_EDGES = _edges()
+
+
+def _sums(
+    ours: Mapping[str, NDArray[np.int64]], theirs: Mapping[str, NDArray[np.int64]]
+) -> dict[str, NDArray[np.int64]]:
+    joined = dict(ours)
+    for name, counts in theirs.items():
+        joined[name] = joined[name] + counts if name in joined else counts
+    return joined

@@ -1,0 +1,224 @@
+"""Where events come from: files by path or glob, frames and tables in memory.
+
+One rule: everything speaks Arrow. pyarrow reads Parquet (string columns straight as dictionary codes, which saves
+decoding them), Polars reads text formats, and whatever is in memory hands over an Arrow stream. Nothing is read until
+columns are asked for.
+"""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from ..errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+__all__ = ["Source", "open_source"]
+
+_PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".csv.gz", ".csv.zst", ".tsv")
+_NDJSON = (".ndjson", ".jsonl")
+
+
+class Source(Protocol):
+    """Something that can show its columns and hand over some of them."""
+
+    @property
+    def name(self) -> str:
+        """How reports call the source."""
+
+    def schema(self) -> pa.Schema:
+        """The columns' names and types."""
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """The given columns of all rows, in the source's own order."""
+
+
+@dataclass(frozen=True)
+class ParquetFiles:
+    """Parquet files of one schema, read as one log."""
+
+    paths: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The first path, and how many follow."""
+        return _name(self.paths)
+
+    def schema(self) -> pa.Schema:
+        """The schema that all the files share."""
+        import pyarrow.parquet as pq
+
+        first = pq.read_schema(self.paths[0])
+        for path in self.paths[1:]:
+            _same_types(first, pq.read_schema(path), self.paths[0], path)
+        return first
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read the columns; text arrives as dictionary codes."""
+        import pyarrow.parquet as pq
+
+        schema = self.schema()
+        text = [name for name in columns if _is_text(schema.field(name).type)]
+        parts = [pq.ParquetFile(path, read_dictionary=text).read(list(columns)) for path in self.paths]
+        return pa.concat_tables(parts, promote_options="permissive")
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """CSV or newline-delimited JSON files, read by Polars."""
+
+    paths: tuple[str, ...]
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The first path, and how many follow."""
+        return _name(self.paths)
+
+    def _scan(self) -> pl.LazyFrame:
+        import polars as pl
+
+        if self.kind == "ndjson":
+            return pl.scan_ndjson(list(self.paths), infer_schema_length=10_000)
+        separator = "\t" if self.paths[0].endswith(".tsv") else ","
+        return pl.scan_csv(list(self.paths), separator=separator, infer_schema=False)
+
+    def schema(self) -> pa.Schema:
+        """The columns; those of a CSV file are all text until a role says otherwise."""
+        return self._scan().head(0).collect().to_arrow().schema
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read the columns in a streaming pass."""
+        import polars as pl
+
+        try:
+            return self._scan().select(columns).collect(engine="streaming").to_arrow()
+        except pl.exceptions.PolarsError as error:
+            message = f"{self.name}: cannot be read as {self.kind}: {str(error).splitlines()[0]}"
+            raise SchemaError(message) from error
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """An Arrow table, whatever it was made from."""
+
+    table: pa.Table
+    name: str = "table in memory"
+
+    def schema(self) -> pa.Schema:
+        """The table's schema."""
+        return self.table.schema
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Select the columns, without a copy."""
+        return self.table.select(list(columns))
+
+
+def open_source(source: object) -> Source:
+    """Open anything that holds events.
+
+    Parameters
+    ----------
+    source : str, Path, or anything that speaks Arrow
+        A file, a folder of Parquet files, a glob of Parquet, CSV or NDJSON files; a pandas or polars frame; a pyarrow
+        table, batch or reader; any object with ``__arrow_c_stream__``.
+
+    Raises
+    ------
+    SchemaError
+        If no file matches, the files are of several kinds, or the object does not speak Arrow.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> open_source(pa.table({"user": ["a"], "at": [0]})).schema().names
+    ['user', 'at']
+    """
+    if isinstance(source, str | Path):
+        return _files(str(source))
+    return InMemory(_table(source))
+
+
+def _files(pattern: str) -> Source:
+    paths = _matches(pattern)
+    if not paths:
+        message = f"expected files of events at {pattern!r}, found none; give a file, a folder of Parquet, or a glob"
+        raise SchemaError(message)
+    kinds = {_kind(path) for path in paths}
+    if len(kinds) > 1 or None in kinds:
+        message = (
+            f"expected Parquet, CSV or NDJSON files of one kind at {pattern!r}, found "
+            f"{', '.join(sorted({Path(path).name for path in paths})[:5])}; narrow the glob"
+        )
+        raise SchemaError(message)
+    kind = kinds.pop()
+    return ParquetFiles(paths) if kind == "parquet" else TextFiles(paths, str(kind))
+
+
+def _matches(pattern: str) -> tuple[str, ...]:
+    path = Path(pattern)
+    if path.is_dir():
+        return tuple(sorted(str(file) for file in path.rglob("*.parquet")))
+    if path.is_file():
+        return (pattern,)
+    return tuple(sorted(found for found in glob.glob(pattern, recursive=True) if Path(found).is_file()))
+
+
+def _kind(path: str) -> str | None:
+    kinds = {"parquet": _PARQUET, "csv": _CSV, "ndjson": _NDJSON}
+    return next((kind for kind, endings in kinds.items() if path.lower().endswith(endings)), None)
+
+
+def _table(source: object) -> pa.Table:
+    if isinstance(source, pa.Table):
+        return source
+    if isinstance(source, pa.RecordBatch):
+        return pa.Table.from_batches([source])
+    if isinstance(source, pa.RecordBatchReader):
+        return source.read_all()
+    if type(source).__module__.startswith("pandas."):
+        return pa.Table.from_pandas(source, preserve_index=False)
+    if type(source).__module__.startswith("polars.") and hasattr(source, "collect"):
+        source = source.collect()
+    if hasattr(source, "__arrow_c_stream__"):
+        return pa.table(source)
+    message = (
+        f"expected a path, a pandas or polars frame, or an object with __arrow_c_stream__, got "
+        f"{type(source).__module__}.{type(source).__qualname__}"
+    )
+    raise SchemaError(message)
+
+
+def _same_types(first: pa.Schema, other: pa.Schema, first_path: str, path: str) -> None:
+    for field in first:
+        index = other.get_field_index(field.name)
+        if index < 0:
+            message = f"{path}: column {field.name!r} is missing, though {first_path} has it; the files are not one log"
+            raise SchemaError(message)
+        if _zone(other.field(index).type) != _zone(field.type):
+            message = (
+                f"{path}: column {field.name!r} is {other.field(index).type}, but {field.type} in {first_path}; "
+                "write both with the same time zone"
+            )
+            raise SchemaError(message)
+
+
+def _zone(kind: pa.DataType) -> bool | None:
+    return kind.tz is not None if pa.types.is_timestamp(kind) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def _name(paths: tuple[str, ...]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"

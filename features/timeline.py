@@ -1,0 +1,307 @@
+"""The events of many entities as integer columns, sorted by entity and time.
+
+Every family works on this layout: the events of one entity are one contiguous stretch, in the order they happened, so
+that a window is a pair of positions and a pass over all windows of all entities reads memory forward once.
+
+The order is total, or vectors would depend on the order of rows: events of one entity at one microsecond are ordered by
+their id, and where that does not tell them apart by a hash of their content.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import SchemaError
+from .columns import Codes, Ids, stable_hash, to_wall
+from .kernels import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["Arrivals", "Timeline", "sort_events"]
+
+_MIX = np.uint64(0xBF58476D1CE4E5B9)
+_SHIFT = np.uint64(29)
+_MOST_ROWS = 2**32 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Arrivals:
+    """Events in the order of their source.
+
+    Attributes
+    ----------
+    entity : Codes
+        Its values are in the order of their names.
+    at : int64 array of shape (n,), microseconds since 1970 UTC
+    ids : Ids or None
+    dimensions : mapping of str to Codes
+    measures : mapping of str to float64 array of shape (n,), NaN is null
+    zone : str
+        The zone whose days and hours count.
+    """
+
+    entity: Codes
+    at: NDArray[np.int64]
+    ids: Ids | None
+    dimensions: Mapping[str, Codes]
+    measures: Mapping[str, NDArray[np.float64]]
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Events sorted by entity and time.
+
+    Attributes
+    ----------
+    entity : pyarrow.StringArray, length n_entities
+        In the order of their names; some may have no event.
+    first : int64 array of shape (n_entities + 1,)
+        The events of entity ``e`` are those at positions ``first[e]:first[e + 1]``.
+    at : int64 array of shape (n,), microseconds since 1970 UTC
+    dimensions : mapping of str to Codes
+    measures : mapping of str to float64 array of shape (n,), NaN is null
+    ids : uint64 array of shape (n,) or None
+        A key of each event's id.
+    row : uint32 array of shape (n,)
+        Where each event stood in the source.
+    zone : str
+        The zone whose days and hours count.
+    identical : int
+        Rows that repeat another in every column and were kept.
+    """
+
+    entity: pa.StringArray
+    first: NDArray[np.int64]
+    at: NDArray[np.int64]
+    dimensions: Mapping[str, Codes]
+    measures: Mapping[str, NDArray[np.float64]]
+    ids: NDArray[np.uint64] | None
+    row: NDArray[np.uint32]
+    zone: str = "UTC"
+    identical: int = 0
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @cached_property
+    def wall(self) -> NDArray[np.int64]:
+        """What the clock of ``zone`` shows at each event, in microseconds; shares memory with ``at`` under UTC."""
+        return to_wall(self.at, self.zone)
+
+    @cached_property
+    def owner(self) -> NDArray[np.int32]:
+        """The entity code of each event, int32 of shape (n,)."""
+        return np.repeat(np.arange(len(self.entity), dtype=np.int32), np.diff(self.first))
+
+    def until(self, instant: int) -> Timeline:
+        """The events before an instant, microseconds since 1970 UTC."""
+        return self._only(self.at < instant)
+
+    def since(self, instant: int) -> Timeline:
+        """The events from an instant on, microseconds since 1970 UTC."""
+        return self._only(self.at >= instant)
+
+    def of_entities(self, chosen: NDArray[np.bool_]) -> Timeline:
+        """The events of some entities, given as a mask of shape (n_entities,)."""
+        return self._only(chosen[self.owner])
+
+    def _only(self, mask: NDArray[np.bool_]) -> Timeline:
+        if mask.all():
+            return self
+        before = np.concatenate([[0], np.cumsum(mask)])
+        return replace(
+            self,
+            first=before[self.first],
+            at=self.at[mask],
+            dimensions={name: Codes(codes.codes[mask], codes.values) for name, codes in self.dimensions.items()},
+            measures={name: values[mask] for name, values in self.measures.items()},
+            ids=None if self.ids is None else self.ids[mask],
+            row=self.row[mask],
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all events that does not depend on their order or partition, 32 hexadecimal digits."""
+        everything = slice(None)
+        hashes = stable_hash(self.entity)[self.owner]
+        hashes = _mix(hashes, self.at.view(np.uint64))
+        hashes = _mix(hashes, _content(self.dimensions, self.measures, everything, len(self)))
+        if self.ids is not None:
+            hashes = _mix(hashes, self.ids)
+        total, parity = np.add.reduce(hashes, dtype=np.uint64), np.bitwise_xor.reduce(hashes)
+        return f"{int(total) ^ len(self):016x}{int(parity):016x}"
+
+
+def sort_events(arrivals: Arrivals, kept: NDArray[np.bool_] | None) -> tuple[Timeline, dict[str, NDArray[np.intp]]]:
+    """Sort events by entity, time, id and content, and drop copies.
+
+    Parameters
+    ----------
+    arrivals : Arrivals
+    kept : bool array of shape (n,), or None for all
+        Which rows to take.
+
+    Returns
+    -------
+    timeline : Timeline
+    dropped : dict of str to array of int
+        Rows of the source that were dropped, by reason.
+    """
+    if len(arrivals.at) > _MOST_ROWS:
+        message = f"expected at most {_MOST_ROWS:,} events in one piece, got {len(arrivals.at):,}; work in partitions"
+        raise SchemaError(message)
+    row = _by_time(arrivals.at, kept)
+    row, first = _by_entity(arrivals.entity.codes, row, len(arrivals.entity.values))
+    at = _gather(arrivals.at, row)
+    row, copies, identical = _settle_ties(arrivals, row, first, at)
+    dropped = {"exact copy of another event": row[copies].astype(np.intp)}
+    row, first = _without(row, first, copies)
+    clashes = _clashing_ids(arrivals, row)
+    dropped["id used again by a different event"] = row[clashes].astype(np.intp)
+    row, first = _without(row, first, clashes)
+    return _assemble(arrivals, row, first, identical), dropped
+
+
+def _by_time(at: NDArray[np.int64], kept: NDArray[np.bool_] | None) -> NDArray[np.uint32]:
+    """Rows in the order of time. Logs arrive nearly sorted: look first, and let the sort profit from runs."""
+    rows = np.arange(len(at), dtype=np.uint32) if kept is None else np.flatnonzero(kept).astype(np.uint32)
+    times = at if kept is None else at[rows]
+    if _is_sorted(times):
+        return rows
+    return rows[np.argsort(times, kind="stable")]
+
+
+@kernel
+def _is_sorted(values):  # type: ignore[no-untyped-def]
+    for i in range(1, len(values)):
+        if values[i] < values[i - 1]:
+            return False
+    return True
+
+
+@kernel
+def _by_entity(codes, rows, n_entities):  # type: ignore[no-untyped-def]
+    """A counting sort: one pass counts, one pass places. Stable, so the order of time survives within an entity."""
+    first = np.zeros(n_entities + 1, np.int64)
+    for row in rows:
+        first[codes[row] + 1] += 1
+    for e in range(n_entities):
+        first[e + 1] += first[e]
+    place = first.copy()
+    placed = np.empty(len(rows), np.uint32)
+    for row in rows:
+        placed[place[codes[row]]] = row
+        place[codes[row]] += 1
+    return placed, first
+
+
+@kernel
+def _gather(source, rows):  # type: ignore[no-untyped-def]
+    taken = np.empty(len(rows), source.dtype)
+    for i in range(len(rows)):
+        taken[i] = source[rows[i]]
+    return taken
+
+
+def _settle_ties(
+    arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int64], at: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.intp], int]:
+    """Order the events of one entity at one instant; also the positions of exact copies, and how many rows repeat."""
+    none = np.empty(0, np.intp)
+    with_last = np.zeros(len(at) + 1, np.bool_)
+    with_last[1:-1] = at[1:] == at[:-1]
+    with_last[first] = False
+    tied = np.flatnonzero(with_last[:-1] | with_last[1:])
+    if len(tied) == 0:
+        return row, none, 0
+    run = np.cumsum(~with_last[:-1])[tied]
+    rows = row[tied].astype(np.intp)
+    content = _content(arrivals.dimensions, arrivals.measures, rows, len(rows))
+    ids = np.zeros(len(rows), np.uint64) if arrivals.ids is None else arrivals.ids.keys[rows]
+    order = np.lexsort((content, ids, run))
+    row = row.copy()
+    row[tied] = rows[order].astype(np.uint32)
+    keys = [key[order] for key in (run, ids, content)]
+    same = np.concatenate([[False], np.logical_and.reduce([key[1:] == key[:-1] for key in keys])])
+    if arrivals.ids is None:
+        return row, none, int(same.sum())
+    same &= ~arrivals.ids.null_at(rows[order])
+    return row, tied[same], 0
+
+
+def _clashing_ids(arrivals: Arrivals, row: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Positions of events whose id an earlier, different event has; the earliest keeps it."""
+    if arrivals.ids is None or arrivals.ids.unique:
+        return np.empty(0, np.intp)
+    keys = arrivals.ids.keys[row]
+    held = np.sort(keys)
+    twice = held[1:][held[1:] == held[:-1]]
+    suspects = np.flatnonzero(np.isin(keys, twice) & ~arrivals.ids.null_at(row)) if len(twice) else row[:0]
+    if len(suspects) == 0:
+        return np.empty(0, np.intp)
+    rows = row[suspects].astype(np.intp)
+    content = _content(arrivals.dimensions, arrivals.measures, rows, len(rows))
+    order = np.lexsort((content, arrivals.entity.hashes(rows), arrivals.at[rows], keys[suspects]))
+    ordered = keys[suspects][order]
+    return suspects[order[1:][ordered[1:] == ordered[:-1]]]
+
+
+def _without(
+    row: NDArray[np.uint32], first: NDArray[np.int64], positions: NDArray[np.intp]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    if len(positions) == 0:
+        return row, first
+    keep = np.ones(len(row), np.bool_)
+    keep[positions] = False
+    return row[keep], np.concatenate([[0], np.cumsum(keep)])[first]
+
+
+def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int64], identical: int) -> Timeline:
+    columns = {"at": arrivals.at, **{f"d:{name}": codes.codes for name, codes in arrivals.dimensions.items()}}
+    columns |= {f"m:{name}": values for name, values in arrivals.measures.items()}
+    if arrivals.ids is not None:
+        columns["ids"] = arrivals.ids.keys
+    with ThreadPoolExecutor() as pool:
+        taken = dict(zip(columns, pool.map(lambda column: _gather(column, row), columns.values()), strict=True))
+    return Timeline(
+        entity=arrivals.entity.values,
+        first=first,
+        at=taken["at"],
+        dimensions={name: Codes(taken[f"d:{name}"], codes.values) for name, codes in arrivals.dimensions.items()},
+        measures={name: taken[f"m:{name}"] for name in arrivals.measures},
+        ids=taken.get("ids"),
+        row=row,
+        zone=arrivals.zone,
+        identical=identical,
+    )
+
+
+def _content(
+    dimensions: Mapping[str, Codes],
+    measures: Mapping[str, NDArray[np.float64]],
+    rows: NDArray[np.intp] | slice,
+    n: int,
+) -> NDArray[np.uint64]:
+    """A hash of what each event was, the same on every machine and for every order of rows."""
+    hashes = np.zeros(n, np.uint64)
+    for name in sorted(dimensions):
+        hashes = _mix(hashes, dimensions[name].hashes(rows))
+    for name in sorted(measures):
+        values = measures[name][rows] + 0.0  # -0.0 equals 0.0, so it must hash alike
+        hashes = _mix(hashes, np.where(np.isnan(values), np.nan, values).view(np.uint64))
+    return hashes
+
+
+def _mix(hashes: NDArray[np.uint64], more: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed = (hashes ^ more) * _MIX
+    return mixed ^ (mixed >> _SHIFT)
