@@ -124,8 +124,8 @@ def encode(column: pa.ChunkedArray) -> Codes:
     values = column.chunk(0).dictionary.cast(pa.string())
     pieces = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
     codes = np.concatenate(pieces).astype(np.int32, copy=False)
-    if values.null_count:
-        codes[np.isin(codes, np.flatnonzero(values.is_null()))] = -1
+    if values.null_count or pc.count_distinct(values).as_py() < len(values):  # Arrow allows both in a dictionary
+        return encode(column.cast(column.type.value_type).cast(pa.string()))
     return Codes(codes, values)
 
 
@@ -187,7 +187,7 @@ def _from_text(column: pa.ChunkedArray, zone: str) -> Times:
 
     text = pl.Series("at", column.cast(pa.large_string())).str.strip_chars().str.replace(" ", "T")
     given = (text.is_not_null() & (text != "")).fill_null(value=False).to_numpy()
-    has_zone = text.str.contains(r"T.*([zZ]|[+-]\d{2}:?\d{2})$").fill_null(value=False).to_numpy()
+    has_zone = text.str.contains(r"T.*([zZ]|[+-]\d{2}(:?\d{2})?)$").fill_null(value=False).to_numpy()
     with_zone, naive = _parse(text, _ZONED), _parse(text, _ZONELESS)
     readable = np.where(has_zone, with_zone.is_not_null().to_numpy(), naive.is_not_null().to_numpy())
     at = np.where(has_zone, _micros(with_zone), from_wall(_micros(naive), zone))

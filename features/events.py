@@ -157,6 +157,8 @@ class EventLog:
         raw = table
         del table
         outside = _outside(at, since, until)
+        still = door.kept()
+        outside = outside if outside is None or still is None else outside & still
         kept = door.kept(outside)
         arrivals = Arrivals(entity, at, ids, dimensions, measures, self.roles.time_zone)
         timeline, dropped = sort_events(arrivals, kept)

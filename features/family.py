@@ -44,6 +44,9 @@ class Feature:
     base : str or None
         The feature whose value this one judges (a robust z of "vehicle_distinct_1d" has that as its base), so that
         a reason can tell the plain number and its usual instead of a z.
+    subject : str
+        What it is about: a dimension, a measure, an action, "events", "gaps", "hours". Features about one subject are
+        one reason, told once.
     level : bool
         True for a plain non-negative quantity of the current window that a baseline can be taken of.
     """
@@ -55,7 +58,12 @@ class Feature:
     null: str
     phrase: str
     base: str | None = None
+    subject: str = ""
     level: bool = False
+
+    def told(self, value: str) -> str:
+        """The phrase with a value in it; braces of a column's own name stay as they are."""
+        return self.phrase.replace("{value}", value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The few compiled parts that every family is built from.
 
-A *window* is a pair of positions ``[lo, hi)`` in the sorted events; it slides by moving both ends forward, so each event
-enters and leaves once. A *counter* is an int32 array indexed by value code: entering adds one, leaving takes one away,
-and the number of values above zero is a running distinct count, exact and without hashing. A *ranked window* is a short
-sorted array from which median and spread are read off.
+A *window* is a pair of positions ``[lo, hi)`` in the sorted events; it slides by moving both ends forward, so each
+event enters and leaves once. A *counter* is an int32 array indexed by value code: entering adds one, leaving takes one
+away, and the number of values above zero is a running distinct count, exact and without hashing. A *ranked window* is
+a short sorted array from which median and spread are read off.
 
 Running sums of floats never slide: adding and taking away leaves a residue of what has left the horizon, and the same
 events would give other bits. Floats are summed afresh over each window, in the order of time.
@@ -11,25 +11,28 @@ events would give other bits. Floats are summed afresh over each window, in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
 __all__ = ["enter", "forget", "kernel", "leave", "mad", "median", "rank_in", "rank_out"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def kernel(function: F) -> F:
     """Compile at the first call, keep the machine code on disk, and run without the interpreter's lock."""
-    compiled: F = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast("F", njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @kernel
-def enter(counter, code):  # type: ignore[no-untyped-def]
+def enter(counter: NDArray[np.int32], code: int) -> int:
     """Count a value in; 1 if it was not there before, else 0. A null (-1) counts for nothing."""
     if code < 0:
         return 0
@@ -38,7 +41,7 @@ def enter(counter, code):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def leave(counter, code):  # type: ignore[no-untyped-def]
+def leave(counter: NDArray[np.int32], code: int) -> int:
     """Count a value out; 1 if it is gone now, else 0."""
     if code < 0:
         return 0
@@ -47,7 +50,7 @@ def leave(counter, code):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def forget(counter, codes, lo, hi):  # type: ignore[no-untyped-def]
+def forget(counter: NDArray[np.int32], codes: NDArray[np.int32], lo: int, hi: int) -> None:
     """Set the counter back to zero for the values of ``[lo, hi)``: cheaper than clearing it whole."""
     for i in range(lo, hi):
         if codes[i] >= 0:
@@ -55,7 +58,7 @@ def forget(counter, codes, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def rank_in(ranked, size, value):  # type: ignore[no-untyped-def]
+def rank_in(ranked: NDArray[np.float64], size: int, value: float) -> int:
     """Insert a value into the sorted ``ranked[:size]``, which must have room; the new size."""
     place = size
     while place > 0 and ranked[place - 1] > value:
@@ -66,7 +69,7 @@ def rank_in(ranked, size, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def rank_out(ranked, size, value):  # type: ignore[no-untyped-def]
+def rank_out(ranked: NDArray[np.float64], size: int, value: float) -> int:
     """Remove a value that is in the sorted ``ranked[:size]``; the new size."""
     lo, hi = 0, size
     while lo < hi:
@@ -81,7 +84,7 @@ def rank_out(ranked, size, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def median(ranked, size):  # type: ignore[no-untyped-def]
+def median(ranked: NDArray[np.float64], size: int) -> float:
     """The median of the sorted ``ranked[:size]``; NaN if it is empty."""
     if size == 0:
         return np.nan
@@ -89,7 +92,7 @@ def median(ranked, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def mad(ranked, size):  # type: ignore[no-untyped-def]
+def mad(ranked: NDArray[np.float64], size: int) -> float:
     """The median absolute deviation from the median of the sorted ``ranked[:size]``.
 
     The deviations to the left and to the right of the median are two sorted lists already; merging them up to the

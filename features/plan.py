@@ -13,6 +13,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -58,7 +59,8 @@ class FeaturePlan:
     --------
     >>> import pyarrow as pa
     >>> from peculiar.features.events import EventLog
-    >>> log = EventLog.open(pa.table({"user_id": ["ann", "ann"], "ts": ["2025-03-01T08:00:00Z", "2025-03-02T09:00:00Z"]}))
+    >>> times = ["2025-03-01T08:00:00Z", "2025-03-02T09:00:00Z"]
+    >>> log = EventLog.open(pa.table({"user_id": ["ann", "ann"], "ts": times}))
     >>> timeline, _, _ = log.read()
     >>> plan = FeaturePlan.for_log(timeline, log.roles)
     >>> plan.vectors(timeline, plan.fit(timeline)).column("events_count_28d")
@@ -128,9 +130,16 @@ class FeaturePlan:
         plain = json.loads(text)
         unknown = [family["name"] for family in plain["families"] if family["name"] not in FAMILIES]
         if plain["format"] != _FORMAT or unknown:
-            message = f"expected a plan of format {_FORMAT} with families {', '.join(FAMILIES)}, got {plain['format']}, {unknown}"
+            message = (
+                f"expected a plan of format {_FORMAT} with families among {', '.join(FAMILIES)}, got format "
+                f"{plain['format']} with unknown families {unknown}; use the version of peculiar that made it"
+            )
             raise PlanMismatchError(message)
-        families = tuple(FAMILIES[family["name"]](**family["settings"]) for family in plain["families"])
+        try:
+            families = tuple(FAMILIES[family["name"]](**family["settings"]) for family in plain["families"])
+        except TypeError as error:
+            message = f"the plan has a setting that this version does not know: {error}; use the version that made it"
+            raise PlanMismatchError(message) from error
         plan = cls(Roles.from_dict(plain["roles"]), WindowSpec(**plain["windows"]), tuple(plain["actions"]), families)
         if plan.fingerprint != plain["fingerprint"]:
             message = (
@@ -140,7 +149,9 @@ class FeaturePlan:
             raise PlanMismatchError(message)
         return plan
 
-    def fit(self, timeline: Timeline, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
+    def fit(
+        self, timeline: Timeline, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None
+    ) -> Population:
         """Learn what everyone does, from events of the training period alone.
 
         Families that judge others need the population of those others, so it grows family by family.
@@ -185,8 +196,8 @@ class FeaturePlan:
         self._check(timeline)
         threads = work.threads or os.cpu_count() or 1
         cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
-        parts = [snapshots.part(lo, hi) for lo, hi in zip(cuts, cuts[1:], strict=False)]
-        rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in zip(cuts, cuts[1:], strict=False)]
+        parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
+        rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
         values = np.empty((len(self.features), len(snapshots)), np.float32)
         population, done = work.population, 0
         with ThreadPoolExecutor(threads) as pool:
@@ -245,7 +256,7 @@ class _Work:
 
 
 def _settings(family: FeatureFamily) -> Mapping[str, Any]:
-    return asdict(family)  # type: ignore[call-overload,no-any-return]
+    return asdict(family)  # type: ignore[call-overload]
 
 
 def _commonest(timeline: Timeline, action: str | None) -> tuple[str, ...]:
@@ -266,8 +277,6 @@ def _cuts(timeline: Timeline, parts: int) -> list[int]:
     return sorted({0, *map(int, inner), len(timeline.entity)})
 
 
-def _distribution(
-    features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor
-) -> Population:
+def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor) -> Population:
     counts = list(pool.map(lambda column: histogram([column])[0], values))
     return Population(histograms=dict(zip((feature.name for feature in features), counts, strict=True)))

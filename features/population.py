@@ -61,7 +61,7 @@ class Population:
         total = int(counts.sum())
         if total == 0:
             return float("nan")
-        bin_number = int(np.searchsorted(np.cumsum(counts), share * total, side="left"))
+        bin_number = int(np.searchsorted(np.cumsum(counts), max(share * total, 1.0), side="left"))
         return float(_LOWER_EDGES[min(bin_number, N_BINS - 1)])
 
     def share_below(self, feature: str, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -128,7 +128,7 @@ def histogram(columns: Sequence[NDArray[np.float32]]) -> list[NDArray[np.int64]]
 
 
 @kernel
-def _count(words, drop, n_bins):  # type: ignore[no-untyped-def]
+def _count(words: NDArray[np.uint32], drop: int, n_bins: int) -> NDArray[np.int64]:
     """Bin by the leading bits. Flipping all bits of a negative, and the sign bit of others, puts floats in order."""
     counts = np.zeros(n_bins, np.int64)
     for word in words:

@@ -7,6 +7,7 @@ makes a feature of a label or of a protected attribute.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -86,7 +87,9 @@ class Roles:
         parts = [self.entity, self.at, *filter(None, [self.id]), *self.dimensions, *self.measures, *self.audit_only]
         twice = sorted({part for part in parts if parts.count(part) > 1})
         if twice:
-            message = f"expected each column to play one part, but {', '.join(map(repr, twice))} plays two; name it once"
+            message = (
+                f"expected each column to play one part, but {', '.join(map(repr, twice))} plays two; name it once"
+            )
             raise SchemaError(message)
 
     @property
@@ -108,6 +111,8 @@ class Roles:
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(schema.names)}"
                 message = f"{where}: expected a column {column!r}, found none{hint}"
                 raise SchemaError(message)
+        for column in self.dimensions:
+            _check_dimension(schema.field(column), where)
         for column in self.measures:
             _check_measure(schema.field(column), where)
         _check_time(schema.field(self.at), where)
@@ -121,7 +126,8 @@ class Roles:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_dict` wrote."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        known: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in plain.items()}
+        return cls(**known)
 
     def describe(self) -> str:
         """One line per role, for a person to check."""
@@ -176,7 +182,7 @@ def guess_roles(schema: pa.Schema, where: str = "the log") -> tuple[Roles, tuple
     return roles, tuple(name for name in schema.names if name not in used)
 
 
-def _named(schema: pa.Schema, names: tuple[str, ...], fits: Any) -> str | None:  # noqa: ANN401 - a plain predicate
+def _named(schema: pa.Schema, names: tuple[str, ...], fits: Any) -> str | None:
     lower = {field.name.lower(): field for field in schema}
     return next((lower[name].name for name in names if name in lower and fits(lower[name].type)), None)
 
@@ -215,31 +221,48 @@ def _could_be_dimension(field: pa.Field) -> bool:
 
 def _could_be_measure(field: pa.Field) -> bool:
     named = field.name.lower() in MEASURE_NAMES
-    return pa.types.is_floating(field.type) or pa.types.is_decimal(field.type) or (
-        named and (_is_number(field.type) or _is_text(field.type))
+    return (
+        pa.types.is_floating(field.type)
+        or pa.types.is_decimal(field.type)
+        or (named and (_is_number(field.type) or _is_text(field.type)))
     )
 
 
+def _words(name: str) -> list[str]:
+    """The words of a column's name, whether they are told apart by signs or by capitals."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+
+
 def _is_label(name: str) -> bool:
-    return name.lower() in LABEL_WORDS
+    return "_".join(_words(name)) in LABEL_WORDS or bool({"label", "fraud", "anomaly"} & set(_words(name)))
 
 
 def _is_protected(name: str) -> bool:
-    words = name.lower().split("_")
-    return any(word == mark or (len(mark) > 3 and word.startswith(mark)) for word in words for mark in PROTECTED_WORDS)
+    words = _words(name)
+    stems = any(word == mark or (len(mark) > 3 and word.startswith(mark)) for word in words for mark in PROTECTED_WORDS)
+    return stems or any("_" in mark and mark in "_".join(words) for mark in PROTECTED_WORDS)
+
+
+def _check_dimension(field: pa.Field, where: str) -> None:
+    kind = _plain(field.type)
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        message = f"{where}: expected single values in {field.name!r}, found {kind}; cast it to text or leave it out"
+        raise SchemaError(message)
 
 
 def _check_measure(field: pa.Field, where: str) -> None:
     if not (_is_number(field.type) or _is_text(field.type)):
-        message = f"{where}: expected numbers in {field.name!r}, found {field.type}; make it a dimension or leave it out"
+        message = (
+            f"{where}: expected numbers in {field.name!r}, found {field.type}; make it a dimension or leave it out"
+        )
         raise SchemaError(message)
 
 
 def _check_time(field: pa.Field, where: str) -> None:
     if not _could_be_time(field.type):
         message = (
-            f"{where}: expected times in {field.name!r}, found {field.type}; cast it to a timestamp first, since a bare "
-            "number does not say whether it counts seconds or milliseconds"
+            f"{where}: expected times in {field.name!r}, found {field.type}; cast it to a timestamp first, since a "
+            "bare number does not say whether it counts seconds or milliseconds"
         )
         raise SchemaError(message)
 

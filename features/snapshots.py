@@ -106,7 +106,9 @@ class Snapshots:
     def part(self, first: int, last: int) -> Snapshots:
         """The snapshots of entities ``first:last``; their ``rows`` and ``prior`` count from the part's own start."""
         lo, hi = int(self.rows[first]), int(self.rows[last])
-        columns = {name: getattr(self, name)[lo:hi] for name in ("entity", "since", "as_of", "start", "stop", "history")}
+        columns = {
+            name: getattr(self, name)[lo:hi] for name in ("entity", "since", "as_of", "start", "stop", "history")
+        }
         return replace(
             self,
             rows=self.rows[first : last + 1] - lo,
@@ -146,7 +148,7 @@ def snapshots_of(timeline: Timeline, spec: WindowSpec) -> Snapshots:
 
 
 @kernel
-def _count(first, clock, width):  # type: ignore[no-untyped-def]
+def _count(first: NDArray[np.int64], clock: NDArray[np.int64], width: int) -> NDArray[np.int64]:
     """How many windows of each entity hold an event, as offsets."""
     rows = np.zeros(len(first), np.int64)
     for e in range(len(first) - 1):
@@ -162,7 +164,9 @@ def _count(first, clock, width):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cut(first, clock, width, rows):  # type: ignore[no-untyped-def]
+def _cut(
+    first: NDArray[np.int64], clock: NDArray[np.int64], width: int, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """The entity, the first event and the window's number of each snapshot."""
     n = rows[-1]
     entity, start, window = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
@@ -177,7 +181,13 @@ def _cut(first, clock, width, rows):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _reach(rows, first, clock, window, spans):  # type: ignore[no-untyped-def]
+def _reach(
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    clock: NDArray[np.int64],
+    window: NDArray[np.int64],
+    spans: tuple[int, NDArray[np.int64], int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each trailing window and the horizon begin: one pointer for each, which only moves forward."""
     width, widths, horizon = spans
     trailing = np.empty((len(widths), len(window)), np.int64)
@@ -197,7 +207,7 @@ def _reach(rows, first, clock, window, spans):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _prior(rows, window, reach):  # type: ignore[no-untyped-def]
+def _prior(rows: NDArray[np.int64], window: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
     """The first snapshot of the entity that lies within ``reach`` windows before each."""
     prior = np.empty(len(window), np.int64)
     for e in range(len(rows) - 1):

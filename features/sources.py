@@ -57,9 +57,13 @@ class ParquetFiles:
         """The schema that all the files share."""
         import pyarrow.parquet as pq
 
-        first = pq.read_schema(self.paths[0])
-        for path in self.paths[1:]:
-            _same_types(first, pq.read_schema(path), self.paths[0], path)
+        try:
+            first, *others = [pq.read_schema(path) for path in self.paths]
+        except pa.ArrowInvalid as error:
+            message = f"{self.name}: cannot be read as parquet: {str(error).splitlines()[0]}"
+            raise SchemaError(message) from error
+        for path, other in zip(self.paths[1:], others, strict=True):
+            _same_types(first, other, self.paths[0], path)
         return first
 
     def read(self, columns: Sequence[str]) -> pa.Table:
@@ -69,7 +73,11 @@ class ParquetFiles:
         schema = self.schema()
         text = [name for name in columns if _is_text(schema.field(name).type)]
         parts = [pq.ParquetFile(path, read_dictionary=text).read(list(columns)) for path in self.paths]
-        return pa.concat_tables(parts, promote_options="permissive")
+        try:
+            return pa.concat_tables(parts, promote_options="permissive")
+        except pa.ArrowTypeError as error:
+            message = f"{self.name}: the files are not one log: {error}; write them with the same types"
+            raise SchemaError(message) from error
 
 
 @dataclass(frozen=True)
@@ -94,14 +102,17 @@ class TextFiles:
 
     def schema(self) -> pa.Schema:
         """The columns; those of a CSV file are all text until a role says otherwise."""
-        return self._scan().head(0).collect().to_arrow().schema
+        return self._collect(self._scan().head(0)).schema
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Read the columns in a streaming pass."""
+        return self._collect(self._scan().select(columns))
+
+    def _collect(self, frame: pl.LazyFrame) -> pa.Table:
         import polars as pl
 
         try:
-            return self._scan().select(columns).collect(engine="streaming").to_arrow()
+            return frame.collect(engine="streaming").to_arrow()
         except pl.exceptions.PolarsError as error:
             message = f"{self.name}: cannot be read as {self.kind}: {str(error).splitlines()[0]}"
             raise SchemaError(message) from error
@@ -119,8 +130,10 @@ class InMemory:
         return self.table.schema
 
     def read(self, columns: Sequence[str]) -> pa.Table:
-        """Select the columns, without a copy."""
-        return self.table.select(list(columns))
+        """Select the columns, without a copy but of string views, which few of Arrow's functions take yet."""
+        table = self.table.select(list(columns))
+        plain = pa.schema([field.with_type(_without_view(field.type)) for field in table.schema])
+        return table if plain.equals(table.schema) else table.cast(plain)
 
 
 def open_source(source: object) -> Source:
@@ -143,6 +156,8 @@ def open_source(source: object) -> Source:
     >>> open_source(pa.table({"user": ["a"], "at": [0]})).schema().names
     ['user', 'at']
     """
+    if isinstance(source, ParquetFiles | TextFiles | InMemory):
+        return source
     if isinstance(source, str | Path):
         return _files(str(source))
     return InMemory(_table(source))
@@ -170,7 +185,7 @@ def _matches(pattern: str) -> tuple[str, ...]:
         return tuple(sorted(str(file) for file in path.rglob("*.parquet")))
     if path.is_file():
         return (pattern,)
-    return tuple(sorted(found for found in glob.glob(pattern, recursive=True) if Path(found).is_file()))
+    return tuple(sorted(found for found in glob.glob(pattern, recursive=True) if Path(found).is_file()))  # noqa: PTH207 - absolute patterns
 
 
 def _kind(path: str) -> str | None:
@@ -179,6 +194,19 @@ def _kind(path: str) -> str | None:
 
 
 def _table(source: object) -> pa.Table:
+    try:
+        table = _to_arrow(source)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        message = f"the {type(source).__qualname__} cannot be read as a table: {error}"
+        raise SchemaError(message) from error
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        message = f"expected one column of each name, but {', '.join(map(repr, twice))} comes twice; rename one"
+        raise SchemaError(message)
+    return table
+
+
+def _to_arrow(source: object) -> pa.Table:
     if isinstance(source, pa.Table):
         return source
     if isinstance(source, pa.RecordBatch):
@@ -218,6 +246,12 @@ def _zone(kind: pa.DataType) -> bool | None:
 
 def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+
+
+def _without_view(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), _without_view(kind.value_type), kind.ordered)
+    return pa.large_string() if pa.types.is_string_view(kind) else kind
 
 
 def _name(paths: tuple[str, ...]) -> str:

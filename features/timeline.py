@@ -12,13 +12,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import SchemaError
-from .columns import Codes, Ids, stable_hash, to_wall
+from .columns import Codes, Ids, encode_ids, stable_hash, to_wall
 from .kernels import kernel
 
 if TYPE_CHECKING:
@@ -129,6 +129,31 @@ class Timeline:
             row=self.row[mask],
         )
 
+    def locate(self, ids: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+        """Who did the events with the given ids, and when.
+
+        Parameters
+        ----------
+        ids : pyarrow.Array, length k
+            Of the type that the log's id column has.
+
+        Returns
+        -------
+        entity : pyarrow.StringArray, length k
+            Null where no event has the id.
+        at : int64 array of shape (k,), microseconds since 1970 UTC
+            0 where no event has the id.
+        """
+        if self.ids is None or not len(self):
+            return pa.nulls(len(ids), pa.string()), np.zeros(len(ids), np.int64)
+        wanted = encode_ids(pa.chunked_array([ids]))
+        order = np.argsort(self.ids, kind="stable")
+        place = np.minimum(np.searchsorted(self.ids, wanted.keys, sorter=order), len(order) - 1)
+        found = order[place]
+        unknown = (self.ids[found] != wanted.keys) | wanted.null_at(np.arange(len(ids)))
+        who = pa.array(self.owner[found], mask=unknown)
+        return self.entity.take(who), np.where(unknown, 0, self.at[found])
+
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all events that does not depend on their order or partition, 32 hexadecimal digits."""
@@ -182,15 +207,17 @@ def _by_time(at: NDArray[np.int64], kept: NDArray[np.bool_] | None) -> NDArray[n
 
 
 @kernel
-def _is_sorted(values):  # type: ignore[no-untyped-def]
-    for i in range(1, len(values)):
+def _is_sorted(values: NDArray[np.int64]) -> bool:
+    for i in range(1, len(values)):  # noqa: SIM110 - all() would build a generator, which is slower compiled
         if values[i] < values[i - 1]:
             return False
     return True
 
 
 @kernel
-def _by_entity(codes, rows, n_entities):  # type: ignore[no-untyped-def]
+def _by_entity(
+    codes: NDArray[np.int32], rows: NDArray[np.uint32], n_entities: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """A counting sort: one pass counts, one pass places. Stable, so the order of time survives within an entity."""
     first = np.zeros(n_entities + 1, np.int64)
     for row in rows:
@@ -206,7 +233,7 @@ def _by_entity(codes, rows, n_entities):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gather(source, rows):  # type: ignore[no-untyped-def]
+def _gather(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
     taken = np.empty(len(rows), source.dtype)
     for i in range(len(rows)):
         taken[i] = source[rows[i]]
@@ -228,14 +255,15 @@ def _settle_ties(
     rows = row[tied].astype(np.intp)
     content = _content(arrivals.dimensions, arrivals.measures, rows, len(rows))
     ids = np.zeros(len(rows), np.uint64) if arrivals.ids is None else arrivals.ids.keys[rows]
-    order = np.lexsort((content, ids, run))
+    null = np.zeros(len(rows), np.bool_) if arrivals.ids is None else arrivals.ids.null_at(rows)
+    order = np.lexsort((content, ids, null, run))
     row = row.copy()
     row[tied] = rows[order].astype(np.uint32)
-    keys = [key[order] for key in (run, ids, content)]
+    keys = [key[order] for key in (run, null, ids, content)]
     same = np.concatenate([[False], np.logical_and.reduce([key[1:] == key[:-1] for key in keys])])
     if arrivals.ids is None:
         return row, none, int(same.sum())
-    same &= ~arrivals.ids.null_at(rows[order])
+    same &= ~null[order]
     return row, tied[same], 0
 
 

@@ -125,7 +125,9 @@ class Vectors:
             If the parts were not built by the same plan.
         """
         if len({part.plan for part in parts}) != 1:
-            message = f"expected vectors of one plan, got {sorted({part.plan for part in parts})}; rebuild them with one"
+            message = (
+                f"expected vectors of one plan, got {sorted({part.plan for part in parts})}; rebuild them with one"
+            )
             raise PlanMismatchError(message)
         entity = pa.concat_arrays([part.entity.dictionary_decode() for part in parts]).dictionary_encode()
         since, as_of = (np.concatenate([getattr(part, key) for part in parts]) for key in ("since", "as_of"))

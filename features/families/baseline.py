@@ -100,7 +100,8 @@ def _history(window: str, horizon: str) -> tuple[Feature, ...]:
         unit="windows",
         meaning=f"Number of earlier windows of {window} within {horizon} in which the entity did something.",
         null="never null",
-        phrase=f"active in {{value}} earlier windows of {window}",
+        phrase="",  # context for the others, no reason by itself
+        subject="history",
     )
     age = Feature(
         name=f"history_age_{horizon}",
@@ -108,7 +109,8 @@ def _history(window: str, horizon: str) -> tuple[Feature, ...]:
         unit="days",
         meaning=f"Days since the entity's first active window within {horizon}.",
         null="never null",
-        phrase="known for {value} days",
+        phrase="",
+        subject="history",
     )
     return windows, age
 
@@ -122,15 +124,19 @@ def _against(base: Feature, horizon: str) -> tuple[Feature, ...]:
         null=base.null,
         phrase=base.phrase,
         base=base.name,
+        subject=base.subject,
     )
     ratio = Feature(
         name=f"{base.name}_ratio_vs_own",
         family="baseline",
         unit="log2 ratio",
         meaning=f"{base.name} divided by its median over the entity's own windows of {horizon}, on a log2 scale.",
-        null=f"no earlier window of {horizon}, or {base.null}",
+        null=f"no earlier window of {horizon}"
+        if base.null == "never null"
+        else f"{base.null}, or no earlier one of {horizon} did",
         phrase=base.phrase,
         base=base.name,
+        subject=base.subject,
     )
     return z, ratio
 
@@ -148,7 +154,13 @@ def _usual(population: Population, level: str) -> tuple[float, float, float]:
 
 
 @kernel
-def _judge(columns, level, rows, prior, ranked):  # type: ignore[no-untyped-def]
+def _judge(
+    columns: NDArray[np.float32],
+    level: NDArray[np.float32],
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    prior: tuple[float, float, float, float, float],
+    ranked: NDArray[np.float64],
+) -> None:
     """Slide a sorted array over the entity's earlier windows; read median and MAD off it; shrink; compare."""
     offsets, first = rows
     weight, centre, spread, offset, least = prior
@@ -167,5 +179,7 @@ def _judge(columns, level, rows, prior, ranked):  # type: ignore[no-untyped-def]
                 width = (size * own_spread + weight * spread) / (size + weight)
                 columns[0, r] = (x - middle) / max(width, least)
                 if size > 0:
-                    columns[1, r] = np.log2((x + offset) / (own + offset)) if x + offset > 0 and own + offset > 0 else 0.0
+                    columns[1, r] = (
+                        np.log2((x + offset) / (own + offset)) if x + offset > 0 and own + offset > 0 else 0.0
+                    )
                 size = rank_in(ranked, size, x)

@@ -70,7 +70,8 @@ def _distinct(name: str, window: str, *, level: bool) -> Feature:
         unit="values",
         meaning=f"Number of different values of {name} in the last {window}.",
         null="never null",
-        phrase=f"{{value}} different values of {name}",
+        phrase=f"{{value}} different values of {name}" + ("" if level else f" in {window}"),
+        subject=name,
         level=level,
     )
 
@@ -80,14 +81,21 @@ def _entropy(name: str, window: str) -> Feature:
         name=f"{name}_entropy_{window}",
         family="breadth",
         unit="bits",
-        meaning=f"Entropy of the values of {name} in the last {window}: 0 for a single value, log2(n) for n equal ones.",
+        meaning=f"Entropy of the values of {name} in the last {window}: 0 for one value, log2(n) for n equal ones.",
         null=f"no event of the window has {name}",
         phrase=f"values of {name} spread over {{value}} bits",
+        subject=name,
     )
 
 
 @kernel
-def _current(block, codes, start, stop, tools):  # type: ignore[no-untyped-def]
+def _current(
+    block: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    tools: tuple[NDArray[np.int32], NDArray[np.float64]],
+) -> None:
     """Distinct values and entropy of the window, H = log2 n - (sum of c log2 c) / n.
 
     The sum is kept up to date as events enter, in the order of time, so that no order of codes can change its bits.
@@ -114,7 +122,13 @@ def _current(block, codes, start, stop, tools):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _trailing(column, codes, rows, bounds, counter):  # type: ignore[no-untyped-def]
+def _trailing(
+    column: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    rows: NDArray[np.int64],
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+    counter: NDArray[np.int32],
+) -> None:
     """The sliding counter: the window's ends only move forward within an entity."""
     lows, stop = bounds
     for e in range(len(rows) - 1):

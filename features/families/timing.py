@@ -2,8 +2,9 @@
 
 The share of events at night and at the weekend, the mean and the spread of the hour on the circle of the day, and how
 unusual the hours are for this entity. The last is measured in bits: -log2 of the share that the hour has in the
-entity's own horizon, where a few events of everyone's hours are mixed in so that a short history says little. Clocks are
-those of the log's zone. Cost: one look at each event entering, being in, and leaving. Blind to minutes, and to holidays.
+entity's own horizon, where a few events of everyone's hours are mixed in so that a short history says little. Clocks
+are those of the log's zone. Cost: one look at each event entering, being in, and leaving. Blind to minutes, and to
+holidays.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Timing:
         """Seven features, whatever the log."""
         rows = (
             ("night_share", "share", "Share of events from midnight to six", "{value} of the events at night", None),
-            ("weekend_share", "share", "Share of events on Saturday and Sunday", "{value} of the events at the weekend", None),
+            ("weekend_share", "share", "Share of events on Saturday and Sunday", "{value} of the events at the weekend",
+             None),
             ("hour_sin", "sine", "Mean over events of the sine of the time of day", "", None),
             ("hour_cos", "cosine", "Mean over events of the cosine of the time of day", "", None),
             ("hour_spread", "circular variance", "Spread of the time of day: 0 all at one time, 1 all around the clock",
@@ -64,7 +66,15 @@ class Timing:
         )  # fmt: skip
         window = shape.window
         return tuple(
-            Feature(f"{name}_{window}{against or ''}", self.name, unit, f"{meaning}, in the last {window}.", "never null", phrase)
+            Feature(
+                f"{name}_{window}{against or ''}",
+                self.name,
+                unit,
+                f"{meaning}, in the last {window}.",
+                "never null",
+                phrase,
+                subject="hours",
+            )
             for name, unit, meaning, phrase, against in rows
         )
 
@@ -84,7 +94,7 @@ class Timing:
 
 
 @kernel
-def _hours(wall):  # type: ignore[no-untyped-def]
+def _hours(wall: NDArray[np.int64]) -> NDArray[np.int64]:
     counts = np.zeros(_HOURS, np.int64)
     for moment in wall:
         counts[moment // (60 * _MINUTE) % _HOURS] += 1
@@ -92,7 +102,13 @@ def _hours(wall):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _circle(columns, wall, start, stop, tables):  # type: ignore[no-untyped-def]
+def _circle(
+    columns: NDArray[np.float32],
+    wall: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    tables: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
     """Means over the window; sines and cosines come from a table by the minute, a thousandth of the circle."""
     sines, cosines = tables
     for r in range(len(start)):
@@ -112,7 +128,13 @@ def _circle(columns, wall, start, stop, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _surprise(columns, wall, rows, bounds, prior):  # type: ignore[no-untyped-def]
+def _surprise(
+    columns: NDArray[np.float32],
+    wall: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    prior: NDArray[np.float64],
+) -> None:
     """-log2 of each hour's share of the horizon before the window, whose integer histogram slides along.
 
     The window's own hours are counted first, so that a window costs 24 logarithms at most and not one per event.

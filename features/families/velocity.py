@@ -80,21 +80,23 @@ def _busiest(span: str, window: str) -> Feature:
         meaning=f"Most events within any {words} of the last {window}.",
         null="never null",
         phrase=f"{{value}} events within {words}",
+        subject="events",
         level=True,
     )
 
 
 def _gap_features(window: str) -> tuple[Feature, ...]:
     rows = (
-        ("gap_min", "seconds", "Shortest time between two events", "fewer than two events", "{value} between two events"),
+        ("gap_min", "seconds", "Shortest time between two events", "fewer than two events",
+         "{value} between two events"),
         ("gap_median", "seconds", "Median time between events", "fewer than two events", "median gap of {value}"),
         ("gap_burstiness", "index from -1 to 1", "Burstiness of the gaps, (s - m) / (s + m)", "fewer than three events",
-         "burstiness of {value}"),
+         "gaps of burstiness {value} (-1 a clock, 0 chance, 1 bursts)"),
         ("gap_before", "seconds", "Time from the previous event to the first one", "no event in the horizon before",
          "{value} since the event before"),
     )  # fmt: skip
     return tuple(
-        Feature(f"{name}_{window}", "velocity", unit, f"{meaning} of the last {window}.", null, phrase)
+        Feature(f"{name}_{window}", "velocity", unit, f"{meaning} of the last {window}.", null, phrase, subject="gaps")
         for name, unit, meaning, null, phrase in rows
     )
 
@@ -107,11 +109,18 @@ def _distinct(name: str, window: str) -> Feature:
         meaning=f"Most different values of {name} within any hour of the last {window}.",
         null="never null",
         phrase=f"{{value}} different values of {name} within one hour",
+        subject=name,
     )
 
 
 @kernel
-def _busiest_spans(columns, at, spans, start, stop):  # type: ignore[no-untyped-def]
+def _busiest_spans(
+    columns: NDArray[np.float32],
+    at: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+) -> None:
     """Two pointers: the span that ends at each event begins where the span before it began, or later."""
     for r in range(len(start)):
         for s in range(len(spans)):
@@ -124,7 +133,12 @@ def _busiest_spans(columns, at, spans, start, stop):  # type: ignore[no-untyped-
 
 
 @kernel
-def _gaps(columns, at, bounds, gaps):  # type: ignore[no-untyped-def]
+def _gaps(
+    columns: NDArray[np.float32],
+    at: NDArray[np.int64],
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    gaps: NDArray[np.int64],
+) -> None:
     """Shortest, median and burstiness of the window's gaps, and the gap before it if the horizon holds one."""
     history, start, stop = bounds
     for r in range(len(start)):
@@ -148,7 +162,13 @@ def _gaps(columns, at, bounds, gaps):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _distinct_in_span(column, at, codes, bounds, counter):  # type: ignore[no-untyped-def]
+def _distinct_in_span(
+    column: NDArray[np.float32],
+    at: NDArray[np.int64],
+    codes: NDArray[np.int32],
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64], int],
+    counter: NDArray[np.int32],
+) -> None:
     """The sliding counter of distinct values, over the spans of :func:`_busiest_spans`."""
     start, stop, span = bounds
     for r in range(len(start)):

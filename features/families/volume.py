@@ -71,7 +71,8 @@ def _count(what: str, noun: str, window: str, *, level: bool) -> Feature:
         unit="events",
         meaning=f"Number of {noun} in the last {window}.",
         null="never null",
-        phrase=f"{{value}} {noun}",
+        phrase=f"{{value}} {noun}" + ("" if level else f" in {window}"),
+        subject=what,
         level=level,
     )
 
@@ -85,6 +86,7 @@ def _measure(name: str, statistic: str, window: str) -> Feature:
         meaning=f"The {word} {name} in the last {window}, over events that have one.",
         null=f"no event of the window has {name}",
         phrase=f"{word} {name} {{value}}",
+        subject=name,
         level=True,
     )
 
@@ -96,7 +98,13 @@ def _slots(values: list[str], actions: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 @kernel
-def _per_action(columns, codes, slots, start, stop):  # type: ignore[no-untyped-def]
+def _per_action(
+    columns: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    slots: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+) -> None:
     """One histogram over a dozen actions per window: each event adds one to its column."""
     for r in range(len(start)):
         columns[:, r] = 0.0
@@ -107,7 +115,9 @@ def _per_action(columns, codes, slots, start, stop):  # type: ignore[no-untyped-
 
 
 @kernel
-def _statistics(columns, values, start, stop):  # type: ignore[no-untyped-def]
+def _statistics(
+    columns: NDArray[np.float32], values: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> None:
     """Sum, mean and maximum in double precision, in the order of time, which is the same however rows arrive."""
     for r in range(len(start)):
         total, largest, n = 0.0, -np.inf, 0

@@ -1,0 +1,222 @@
+"""The ``peculiar`` command. Each verb reads its arguments, calls one function, and says what came of it.
+
+Nothing heavy is imported before a verb needs it, so that ``peculiar --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import PeculiarError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .config import Config
+    from .features.events import EventLog
+
+__all__ = ["main"]
+
+_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
+_CONFIG = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="Settings; ./peculiar.toml if there is one."
+)
+_HOME = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder of the MLflow store and the audit record, unless MLFLOW_TRACKING_URI names a store.",
+)
+
+
+class _Group(click.Group):
+    """Tells an error of ours in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PeculiarError as error:
+            click.echo(f"peculiar: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="peculiar")
+def main() -> None:
+    """Find who behaves unlike themselves or unlike everyone, and what exactly they did.
+
+    A score is a lead for a person to check, never a verdict.
+    """
+
+
+@main.command()
+@click.option("--events", type=click.IntRange(min=1), default=200_000, show_default=True, help="Events to write.")
+@click.option("--users", type=click.IntRange(min=50), default=2_000, show_default=True, help="Card holders.")
+@click.option("--days", type=click.IntRange(min=14), default=60, show_default=True, help="Length of the log.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write."
+)
+@_JSON
+def simulate(events: int, users: int, days: int, seed: int, output: Path, json_path: Path | None) -> None:
+    """Write a labelled log of a simulated city card: events.parquet and labels.parquet."""
+    from .experiments.simulate import write_simulation
+
+    with _progress("simulating") as progress:
+        figures = write_simulation(
+            output,
+            events=events,
+            users=users,
+            days=days,
+            seed=seed,
+            progress=lambda done, total: progress(f"day {done}", done / total),
+        )
+    click.echo(f"{output / 'events.parquet'}: {figures['rows']:,} events of {figures['users']:,} users, {days} days")
+    click.echo(f"{output / 'labels.parquet'}: {figures['scenarios']}")
+    _write_json(json_path, figures)
+
+
+@main.command()
+@click.argument("events")
+@click.option("--labels", type=click.Path(path_type=Path, exists=True), help="Confirmed trouble, as Parquet or CSV.")
+@_CONFIG
+@_HOME
+@click.option("--seed", type=click.IntRange(min=0), help="Overrides training.seed of the settings.")
+@_JSON
+def train(
+    events: str, labels: Path | None, config_path: Path | None, home: Path, seed: int | None, json_path: Path | None
+) -> None:
+    """Train, compare and register models on EVENTS (a Parquet, CSV or NDJSON file, folder or glob)."""
+    from dataclasses import replace
+
+    from .config import load_config
+    from .training.store import open_store
+    from .training.train import train as run
+
+    config = load_config(config_path)
+    log = _open(events, config)
+    settings = config.training_settings(log.roles.time_zone)
+    settings = settings if seed is None else replace(settings, seed=seed)
+    store = open_store(home, experiment=config.store.experiment)
+    with _progress("training") as progress:
+        result = run(log, labels, settings=settings, store=store, progress=progress)
+    click.echo(result.report)
+    click.echo(result.summary())
+    click.echo("next: peculiar score EVENTS -o scores.parquet, or compare the models with: peculiar ui")
+    _write_json(json_path, result.to_dict())
+
+
+@main.command()
+@click.argument("events")
+@click.option(
+    "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Which model scores."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
+)
+@click.option("--budget", default="100/day", show_default=True, help="Alerts that can be read in a day.")
+@click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
+@click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
+@click.option("--reasons", type=click.IntRange(min=0), default=3, show_default=True, help="Reasons per alert.")
+@_HOME
+@_JSON
+def score(**options: Any) -> None:
+    """Score EVENTS with the registered model; the oddest of each day come with reasons."""
+    from .serving.batch import ScoringRequest, score_to_file
+    from .serving.report import oddest
+    from .serving.scoring import Budget
+    from .training.store import open_store
+
+    request = ScoringRequest(
+        events=options["events"],
+        model_uri=options["model_uri"],
+        output=options["output"],
+        budget=Budget.parse(options["budget"]).per_day,
+        days=(_day(options["since"]), _day(options["until"])),
+        reasons=options["reasons"],
+    )
+    with _progress("scoring") as progress:
+        written = score_to_file(request, open_store(options["home"]), progress=progress)
+    click.echo(written.report)
+    click.echo(oddest(written.table, limit=10))
+    click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
+    _write_json(options["json_path"], written.to_dict())
+
+
+@main.command()
+@_HOME
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("--open/--no-open", "open_browser", default=False, help="Open a browser, too.")
+def ui(home: Path, port: int, *, open_browser: bool) -> None:
+    """Compare the models in the MLflow UI, on the store that training wrote."""
+    from .serving.ui import serve_ui
+    from .training.store import open_store
+
+    serve_ui(open_store(home), port=port, open_browser=open_browser)
+
+
+@main.command()
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True, help="Folder."
+)
+@click.option("--events", type=click.IntRange(min=20_000), default=400_000, show_default=True)
+@click.option("--users", type=click.IntRange(min=500), default=4_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_JSON
+def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None) -> None:
+    """Show the whole promise: simulate, train, register, score, and explain the oddest."""
+    from .experiments.demo import run_demo
+
+    with _progress("demo") as progress:
+        result = run_demo(home, events=events, users=users, seed=seed, say=click.echo, progress=progress)
+    _write_json(json_path, result)
+
+
+def _open(events: str, config: Config) -> EventLog:
+    from .features.events import EventLog
+
+    log = EventLog.open(events, config.roles())
+    if log.guessed:
+        click.echo("roles guessed from names and types (write [events] in peculiar.toml to change them):")
+        click.echo(log.roles.describe())
+    if log.left_out:
+        click.echo(f"  no role for {', '.join(log.left_out)}")
+    return log
+
+
+def _day(given: Any) -> Any:
+    return None if given is None else given.date()
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on standard error while something long runs; silent where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=1.0)
+
+        def report(what: str, share: float) -> None:
+            bar.update(task, description=f"{title}: {what}", completed=min(1.0, share))
+
+        yield report
+
+
+def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2, sort_keys=True, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

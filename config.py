@@ -1,0 +1,189 @@
+"""Settings from ``peculiar.toml``, checked; an unknown key is an error that names the nearest one there is."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError
+from .features.roles import Roles
+from .features.snapshots import WindowSpec
+from .serving.scoring import Budget
+from .training.settings import TrainingSettings
+from .training.splits import Period
+
+__all__ = ["Config", "load_config"]
+
+DEFAULT_PATH = "peculiar.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventsSection(_Section):
+    """``[events]``: the part of each column; without an entity and a time the roles are guessed."""
+
+    entity: str | None = None
+    at: str | None = None
+    id: str | None = None
+    dimensions: tuple[str, ...] = ()
+    action: str | None = None
+    measures: tuple[str, ...] = ()
+    audit_only: tuple[str, ...] = ()
+    time_zone: str = "UTC"
+
+
+class WindowsSection(_Section):
+    """``[windows]``: how time is cut."""
+
+    every: Literal["1d", "1h"] = "1d"
+    horizon: str = "28d"
+
+
+class TrainingSection(_Section):
+    """``[training]``: periods (whole days of the log's zone; an end is not part of its period), detectors, search."""
+
+    detectors: tuple[Literal["isolation_forest", "lightgbm"], ...] = ("isolation_forest", "lightgbm")
+    train_from: date | None = None
+    train_until: date | None = None
+    test_from: date | None = None
+    test_until: date | None = None
+    label_delay: str = Field("7d", pattern=r"^\d+d$")
+    leave_out_known: bool = False
+    trials: int = Field(10, ge=0)
+    seconds: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+class AlertsSection(_Section):
+    """``[alerts]``: how many a team can read."""
+
+    budget: str = "100/day"
+    reasons: int = Field(3, ge=0)
+
+
+class StoreSection(_Section):
+    """``[store]``: names in MLflow."""
+
+    experiment: str = "peculiar"
+    model: str = "peculiar"
+
+
+class Config(_Section):
+    r"""Everything that ``peculiar.toml`` can say.
+
+    Examples
+    --------
+    >>> Config.parse('[windows]\nevery = "1h"').windows.every
+    '1h'
+    >>> Config.parse("[windows]\nevry = '1h'")
+    Traceback (most recent call last):
+    ...
+    peculiar.errors.ConfigError: the settings: unknown key windows.evry; did you mean 'every'?
+    """
+
+    events: EventsSection = EventsSection()
+    windows: WindowsSection = WindowsSection()
+    training: TrainingSection = TrainingSection()
+    alerts: AlertsSection = AlertsSection()
+    store: StoreSection = StoreSection()
+
+    @classmethod
+    def parse(cls, text: str, where: str = "the settings") -> Self:
+        """Read TOML text.
+
+        Raises
+        ------
+        ConfigError
+            If it is not TOML, or a key or value is not one of ours.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            message = f"{where}: expected TOML: {error}"
+            raise ConfigError(message) from error
+        except ValidationError as error:
+            message = f"{where}: {'; '.join(_tell(cls, detail) for detail in error.errors())}"
+            raise ConfigError(message) from None
+
+    def roles(self) -> Roles | None:
+        """The roles, or None if they are to be guessed.
+
+        Raises
+        ------
+        ConfigError
+            If only half of what a log needs is named.
+        """
+        given = self.events
+        if given == EventsSection(time_zone=given.time_zone):
+            return None
+        if given.entity is None or given.at is None:
+            message = (
+                "expected both events.entity and events.at once any column is named; or name none, and all are guessed"
+            )
+            raise ConfigError(message)
+        return Roles(**given.model_dump())
+
+    def windows_spec(self) -> WindowSpec:
+        """The windows of the plan."""
+        return WindowSpec(self.windows.every, self.windows.horizon)
+
+    def training_settings(self, zone: str) -> TrainingSettings:
+        """The settings of a training, its days as instants in the log's zone."""
+        given = self.training
+        return TrainingSettings(
+            windows=self.windows_spec(),
+            detectors=given.detectors,
+            train=Period(_instant(given.train_from, zone), _instant(given.train_until, zone)),
+            test=Period(_instant(given.test_from, zone), _instant(given.test_until, zone)),
+            label_delay=int(given.label_delay[:-1]) * 86_400_000_000,
+            leave_out_known=given.leave_out_known,
+            budget=Budget.parse(self.alerts.budget).per_day,
+            trials=given.trials,
+            seconds=given.seconds,
+            seed=given.seed,
+            model_name=self.store.model,
+        )
+
+
+def load_config(path: str | Path | None = None) -> Config:
+    """Read a settings file; without a path ``peculiar.toml`` of the current folder if there is one, else the defaults.
+
+    Raises
+    ------
+    ConfigError
+        If the file does not exist or says something unknown.
+    """
+    file = Path(path or DEFAULT_PATH)
+    if not file.is_file():
+        if path is None:
+            return Config()
+        message = f"expected settings at {file}, found no file"
+        raise ConfigError(message)
+    return Config.parse(file.read_text(), str(file))
+
+
+def _instant(day: date | None, zone: str) -> int | None:
+    if day is None:
+        return None
+    midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
+    return int(midnight.astimezone(UTC).timestamp()) * 1_000_000
+
+
+def _tell(config: type[BaseModel], detail: object) -> str:
+    error = dict(detail)  # type: ignore[call-overload]
+    where = [str(step) for step in error["loc"]]
+    if error["type"] != "extra_forbidden":
+        return f"{'.'.join(where)}: {error['msg']}, got {error['input']!r}"
+    section: type[BaseModel] = config
+    for step in where[:-1]:
+        section = section.model_fields[step].annotation  # type: ignore[assignment]
+    near = difflib.get_close_matches(where[-1], section.model_fields, n=1, cutoff=0.0)
+    return f"unknown key {'.'.join(where)}; did you mean {near[0]!r}?"

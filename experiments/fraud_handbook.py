@@ -1,0 +1,180 @@
+"""The Fraud Detection Handbook's test, with one row per customer and day, from raw events to the registered champion.
+
+Trains on the book's week with the checked-in settings, scores the test week with the registered models, and prints the
+metrics beside the published ones. The published figures judge payments, ours customer-days: card precision compares
+directly, since it judges cards by day; ROC AUC and average precision do not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ..config import load_config
+from ..errors import ConfigError
+from ..features.events import EventLog
+from ..serving.batch import ScoringRequest, score_to_file
+from ..training.labels import confirmed, entities_known_bad, read_labels
+from ..training.metrics import evaluate
+from ..training.store import open_store
+from ..training.train import train
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..features.vectors import Vectors
+    from ..training.store import Store
+    from ..training.train import TrainingResult
+
+__all__ = ["PUBLISHED", "data_folder", "main", "run"]
+
+PUBLISHED = {
+    "logistic regression (ch. 3)": (0.871, 0.606, 0.291),
+    "random forest (ch. 3)": (0.867, 0.658, 0.287),
+    "XGBoost (ch. 3)": (0.862, 0.639, 0.273),
+    "LSTM (ch. 7)": (0.876, 0.665, 0.297),
+    "Isolation Forest, no labels (ch. 7)": (0.808, 0.164, 0.190),
+    "autoencoder, no labels (ch. 7)": (0.836, 0.180, 0.217),
+}
+_METRICS = {
+    "roc_auc": "ranking/roc_auc",
+    "average_precision": "ranking/average_precision",
+    "cp_at_100": "budget/card_precision_at_k",
+}
+_CONFIG = Path(__file__).parent / "configs" / "fraud_handbook.toml"
+_WEEK = (date(2018, 8, 8), date(2018, 8, 15))
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The book's data and our settings for it."""
+
+    folder: Path
+    config: Config
+
+    @property
+    def events(self) -> Path:
+        """The payments."""
+        return self.folder / "events.parquet"
+
+    @property
+    def labels(self) -> Path:
+        """The frauds."""
+        return self.folder / "labels.parquet"
+
+
+def data_folder(name: str) -> Path:
+    """Where a benchmark's data is: under ``PECULIAR_DATA``, by default ``../shared/data``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there.
+    """
+    folder = Path(os.environ.get("PECULIAR_DATA", "../shared/data")) / name
+    if not (folder / "events.parquet").is_file():
+        message = (
+            f"expected the benchmark {name} at {folder}, found none; set PECULIAR_DATA to the folder that holds it"
+        )
+        raise ConfigError(message)
+    return folder
+
+
+def run(folder: Path, home: Path, *, seed: int) -> dict[str, dict[str, float]]:
+    """Train and register with one seed, score the test week with each registered model, and measure.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the book's events.parquet and labels.parquet.
+    home : Path
+        Gets the MLflow store and the scores.
+    seed : int
+
+    Returns
+    -------
+    dict
+        Detector kind to ``roc_auc``, ``average_precision`` and ``cp_at_100``.
+    """
+    protocol = Protocol(folder, load_config(_CONFIG))
+    store = open_store(home, experiment=protocol.config.store.experiment)
+    log = EventLog.open(protocol.events, protocol.config.roles())
+    settings = replace(protocol.config.training_settings(log.roles.time_zone), seed=seed)
+    result = train(log, protocol.labels, settings=settings, store=store)
+    return {
+        candidate.kind: _measured(protocol, store, result, version.uri)
+        for candidate, version in zip(result.candidates, result.versions, strict=True)
+    }
+
+
+def _measured(protocol: Protocol, store: Store, result: TrainingResult, model_uri: str) -> dict[str, float]:
+    """Score the week from raw events with the registered model, and judge by the book's protocol."""
+    output = store.home / "scores.parquet"
+    written = score_to_file(ScoringRequest(protocol.events, model_uri, output, days=_WEEK, reasons=0), store)
+    vectors, score = written.batch.vectors, written.table["score"].to_numpy()
+    timeline, _, _ = EventLog.open(protocol.events, protocol.config.roles()).read()
+    labels = read_labels(protocol.labels, locate=timeline.locate)
+    judged = ~entities_known_bad(vectors, labels, since=result.material.split.train_from)
+    return _judge(vectors.take(judged), score[judged], confirmed(vectors, labels, known_by=None)[judged])
+
+
+def _judge(vectors: Vectors, score: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    days = (vectors.as_of - 1) // _DAY
+    found = evaluate(truth, score, day=days, entity=vectors.entity, budget=100)
+    return {name: found[key] for name, key in _METRICS.items()}
+
+
+def _over_seeds(runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds, per detector and metric."""
+    return {
+        kind: {
+            metric: {"mean": float(np.mean(values)), "std": float(np.std(values))}
+            for metric in _METRICS
+            if (values := [each[kind][metric] for each in runs])
+        }
+        for kind in runs[0]
+    }
+
+
+def _print(results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "ROC AUC", "average precision", "CP@100", title="fraud_handbook, 8 to 14 August 2018")
+    for name, figures in PUBLISHED.items():
+        table.add_row(f"published, per payment: {name}", *(f"{figure:.3f}" for figure in figures))
+    table.add_section()
+    for kind, metrics in results.items():
+        told = (f"{metrics[metric]['mean']:.3f} ± {metrics[metric]['std']:.3f}" for metric in _METRICS)
+        table.add_row(f"ours, per customer and day: {kind}", *told)
+    Console(width=110).print(table)
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds 0 to N - 1.")
+@click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the store; temporary by default."
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
+def main(seeds: int, home: Path | None, json_path: Path | None) -> None:
+    """Run the Fraud Detection Handbook's test on the registered models."""
+    folder = data_folder("fraud_handbook")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = home or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        results = _over_seeds([run(folder, place, seed=seed) for seed in range(seeds)])
+    _print(results)
+    if json_path is not None:
+        json_path.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

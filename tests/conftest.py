@@ -1,0 +1,40 @@
+"""What every test may ask for, and how Hypothesis behaves here and in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before anything imports mlflow: it reads this once.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run, so that a red run
+# means the change and not the dice; at a developer's desk they differ, which is how new counterexamples are found.
+settings.register_profile("desk", deadline=None, print_blob=True)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(scope="session")
+def benchmark_data() -> Path:
+    """Folder of third-party logs that stay outside the repository; tests that need them skip where it is absent."""
+    folder = Path(os.environ.get("PECULIAR_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "fraud_handbook" / "events.parquet").is_file():
+        pytest.skip(f"no benchmark data in {folder}: set PECULIAR_DATA to the folder that has fraud_handbook/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium to look at pages with; tests that need it skip where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium on the PATH: install it to run the browser tests")
+    return path

@@ -1,0 +1,300 @@
+"""What every family of features has to keep, as checks that a broken family fails.
+
+A check takes a :class:`Case` (one family, one width of window, one log) and raises ``AssertionError`` if the promise is
+broken. ``CHECKS`` holds them all, so that a family named in ``FAMILIES`` is covered with no change here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields, is_dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import numpy as np
+from event_logs import DAY, Event, rich_log, roles, table_of, timeline_of
+from plain_reference import midnight, rows_of, wall
+
+from peculiar.features.events import EventLog
+from peculiar.features.families import FAMILIES
+from peculiar.features.family import FeatureFamily
+from peculiar.features.plan import FeaturePlan
+from peculiar.features.roles import Roles
+from peculiar.features.snapshots import WindowSpec, snapshots_of
+from peculiar.features.vectors import Vectors
+
+ZONE = "Europe/Berlin"
+HORIZON = 28
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family at the end of a plan that has all families before it, on the rich log."""
+
+    families: tuple
+    every: str
+
+    @classmethod
+    def of(cls, name: str, every: str) -> Case:
+        """The case of a family in FAMILIES: it and those before it, which it may look at."""
+        names = list(FAMILIES)
+        return cls(tuple(FAMILIES[n]() for n in names[: names.index(name) + 1]), every)
+
+    @property
+    def family(self):
+        """The family under test."""
+        return self.families[-1]
+
+    @cached_property
+    def plan(self) -> FeaturePlan:
+        """The plan that ends with the family."""
+        return FeaturePlan(roles(ZONE), WindowSpec(self.every, f"{HORIZON}d"), ("pay", "view", "login"), self.families)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The rich log."""
+        return rich_log()
+
+    @cached_property
+    def timeline(self):
+        """The rich log, sorted."""
+        return timeline_of(self.events, ZONE)
+
+    @cached_property
+    def population(self):
+        """Fitted once, on the whole log."""
+        return self.plan.fit(self.timeline)
+
+    @cached_property
+    def whole(self) -> Vectors:
+        """The vectors of the whole log, which every variation is held against."""
+        return self.plan.vectors(self.timeline, self.population, threads=1)
+
+    @property
+    def features(self) -> tuple:
+        """The features of the family under test."""
+        return tuple(f for f in self.plan.features if f.family == self.family.name)
+
+    def vectors(self, events, threads: int = 1) -> Vectors:
+        """The vectors of other events, with the same plan and population."""
+        return self.plan.vectors(timeline_of(events, ZONE), self.population, threads=threads)
+
+    def instants(self, count: int = 4) -> list[int]:
+        """Some ``as_of`` spread over the log."""
+        found = np.unique(self.whole.as_of)
+        return [int(found[int(place)]) for place in np.linspace(len(found) // 4, len(found) - 2, count)]
+
+    def horizon_of(self, since: int) -> int:
+        """The instant at which the horizon before a window begins."""
+        if self.every == "1h":
+            return since - HORIZON * DAY
+        return midnight(wall(since, ZONE).date() - timedelta(days=HORIZON), ZONE)
+
+
+def keyed(vectors: Vectors) -> list[tuple]:
+    """The key of each row."""
+    return list(zip(vectors.entity.to_pylist(), vectors.as_of.tolist(), strict=True))
+
+
+def same(case: Case, got: Vectors, wanted: Vectors, when: str) -> None:
+    """See that both have the same rows and the same bits in the columns of the family under test."""
+    assert keyed(got) == keyed(wanted), f"{when}: other rows"
+    for feature in case.features:
+        ours, theirs = got.column(feature.name), wanted.column(feature.name)
+        assert ours.tobytes() == theirs.tobytes(), f"{when}: {feature.name} differs"
+
+
+def up_to(vectors: Vectors, as_of: int) -> Vectors:
+    """The rows whose window has ended by then."""
+    return vectors.take(vectors.as_of <= as_of)
+
+
+def row_order(case: Case) -> None:
+    """The order of rows changes nothing, neither in vectors nor in the population."""
+    rng = np.random.default_rng(1)
+    by_time = sorted(case.events, key=lambda event: event.at)
+    shuffled = [case.events[i] for i in rng.permutation(len(case.events))]
+    for name, events in (("sorted", by_time), ("reversed", by_time[::-1]), ("shuffled", shuffled)):
+        same(case, case.vectors(events), case.whole, f"rows {name}")
+        same_population(case.plan.fit(timeline_of(events, ZONE)), case.population, f"rows {name}")
+
+
+def partitions(case: Case) -> None:
+    """Partitions of entities give together what the whole gives."""
+    users = sorted({event.user for event in case.events})
+    for parts in (2, len(users)):
+        split = [[e for e in case.events if users.index(e.user) % parts == n] for n in range(parts)]
+        joined = Vectors.concat([case.vectors(events) for events in split])
+        same(case, joined, case.whole, f"{parts} partitions")
+
+
+def threads(case: Case) -> None:
+    """The number of threads changes nothing, neither in vectors nor in the population."""
+    for number in (2, 5):
+        vectors = case.plan.vectors(case.timeline, case.population, threads=number)
+        same(case, vectors, case.whole, f"{number} threads")
+        same_population(case.plan.fit(case.timeline, threads=number), case.population, f"{number} threads")
+
+
+def duplicates(case: Case) -> None:
+    """Exact copies of events, told by their id, change nothing."""
+    rng = np.random.default_rng(2)
+    copies = [case.events[i] for i in rng.integers(0, len(case.events), len(case.events) // 2)]
+    same(case, case.vectors([*copies, *case.events, *copies]), case.whole, "copies added")
+
+
+def future(case: Case) -> None:
+    """Events at or after ``as_of`` change nothing: taken away, altered, or joined by more."""
+    for as_of in case.instants():
+        past = [event for event in case.events if event.at < as_of]
+        later = [event for event in case.events if event.at >= as_of]
+        altered = [e._replace(at=e.at + 7, action="new", device=f"d {e.id}", amount=-5.0) for e in later]
+        users = sorted({event.user for event in case.events})
+        at_once = [Event(user, as_of, f"now {user}", "pay", "x", 1e6) for user in users]
+        crowd = [Event(u, as_of + n * 60_000_000, f"{u} {n}", "view", f"y {n}", 9.0) for n in range(30) for u in users]
+        wanted = up_to(case.whole, as_of)
+        for name, more in (("taken away", []), ("altered", altered), ("added", [*later, *at_once, *crowd])):
+            same(case, up_to(case.vectors(past + more), as_of), wanted, f"later events {name}")
+
+
+def beyond_horizon(case: Case) -> None:
+    """Events before the horizon change nothing: the horizon's events alone give the same bits."""
+    for as_of in case.instants()[1:]:
+        wanted = case.whole.take(case.whole.as_of == as_of)
+        assert len(wanted), "nothing to compare"
+        begin = case.horizon_of(int(wanted.since[0]))
+        horizon = [event for event in case.events if begin <= event.at < as_of]
+        old = [Event(e.user, e.at - 40 * DAY, f"old {e.id}", "pay", f"z {e.id}", 77.0) for e in horizon]
+        old = [event for event in old if event.at < begin]
+        for name, more in (("taken away", []), ("replaced", old)):
+            vectors = case.vectors(horizon + more)
+            same(case, vectors.take(vectors.as_of == as_of), wanted, f"events before the horizon {name}")
+
+
+def observed_counts(case: Case) -> None:
+    """What the family observes of the population is integer counts, and those of partitions add up to the whole's."""
+    shape = case.plan.shape
+
+    def observe(events):
+        timeline = timeline_of(events, ZONE)
+        return case.family.observe(timeline, snapshots_of(timeline, case.plan.windows), shape)
+
+    whole = observe(case.events)
+    users = sorted({event.user for event in case.events})
+    split = [observe([e for e in case.events if users.index(e.user) % 3 == n]) for n in range(3)]
+    for name, counts in whole.items():
+        assert counts.dtype == np.int64, f"{name} is {counts.dtype}"
+        total = sum(part[name] for part in split)
+        assert np.array_equal(total, counts), f"{name} of partitions do not add up"
+    assert all(set(part) == set(whole) for part in split), "partitions observe other things"
+
+
+def nulls(case: Case) -> None:
+    """A feature that is never null never is; one that may be null is so somewhere in a log with every gap in it."""
+    for feature in case.features:
+        null = np.isnan(case.whole.column(feature.name))
+        if feature.null == "never null":
+            assert not null.any(), f"{feature.name} is never null, but is in {int(null.sum())} rows"
+        else:
+            assert null.any(), f"{feature.name} says when it is null, but never is"
+            assert not null.all(), f"{feature.name} is always null"
+
+
+def finite_float32(case: Case) -> None:
+    """All values are float32, and finite where they are not null."""
+    assert case.whole.values.dtype == np.float32
+    for feature in case.features:
+        column = case.whole.column(feature.name)
+        assert not np.isinf(column).any(), f"{feature.name} is infinite"
+
+
+def unique_keys(case: Case) -> None:
+    """There is one row for each entity and window with an event, in the order of entity and time, and no other."""
+    keys = keyed(case.whole)
+    assert len(set(keys)) == len(keys), "a key comes twice"
+    assert keys == sorted(keys), "rows are out of order"
+    assert keys == [(row.entity, row.as_of) for row in rows_of(case.events, ZONE, case.every)]
+
+
+def names(case: Case) -> None:
+    """Names are unique, say what, how and over which window, and hold no blank at their ends."""
+    windows = "|".join((case.every, *case.plan.windows.trailing))
+    form = re.compile(rf"\S+(_\S+)*_({windows})((_[a-z]+)?_vs_[a-z]+)?")
+    found = [feature.name for feature in case.plan.features]
+    assert len(set(found)) == len(found), "a name comes twice"
+    for feature in case.features:
+        assert form.fullmatch(feature.name), f"{feature.name} is not <measure>_<statistic>_<window>[_vs_...]"
+
+
+def documentation(case: Case) -> None:
+    """Each feature tells its unit, its meaning in a sentence, its null, and how a reason speaks of it."""
+    assert type(case.family).__doc__, "the family says nothing of itself"
+    names = {feature.name for feature in case.plan.features}
+    for feature in case.features:
+        assert feature.family == case.family.name, f"{feature.name} says it is of {feature.family}"
+        assert feature.unit.strip(), f"{feature.name} has no unit"
+        assert feature.meaning[:1].isalnum(), f"{feature.name} has no meaning"
+        assert feature.meaning.endswith("."), f"the meaning of {feature.name} is no sentence"
+        assert feature.null.strip(), f"{feature.name} does not say what its null means"
+        if feature.phrase:
+            assert feature.phrase.count("{value}") == 1, f"the phrase of {feature.name} has no {{value}}"
+            assert feature.told("7") == feature.phrase.replace("{value}", "7")
+            assert feature.subject, f"{feature.name} has a phrase, but no subject"
+        assert feature.base is None or feature.base in names, (
+            f"{feature.name} judges {feature.base}, which is not there"
+        )
+        if feature.level:
+            column = case.whole.column(feature.name)
+            assert not (column < 0).any(), f"{feature.name} is a level, but negative"
+
+
+def plain_settings(case: Case) -> None:
+    """The family is a frozen dataclass whose settings survive JSON, with a name and a version."""
+    family = case.family
+    assert isinstance(family, FeatureFamily)
+    assert is_dataclass(family), "not a dataclass"
+    assert re.fullmatch(r"[a-z][a-z_]*", family.name), f"{family.name!r} is no name"
+    assert isinstance(family.version, int), "the version is no whole number"
+    assert type(family)(**json.loads(json.dumps(asdict(family)))) == family, "settings do not survive JSON"
+    for setting in fields(family):
+        try:
+            setattr(family, setting.name, None)
+        except FrozenInstanceError:
+            continue
+        raise AssertionError(f"{setting.name} can be changed")
+
+
+def empty_log(case: Case) -> None:
+    """A log without events gives no row, and a population that others can be merged with."""
+    nothing = timeline_of([], ZONE)
+    population = case.plan.fit(nothing)
+    assert len(case.plan.vectors(nothing, population)) == 0
+    same_population(population.merged(case.population), case.population, "merged with nothing")
+
+
+def bare_log(case: Case) -> None:
+    """A log of entities and times alone is enough: features that need more are absent, the rest keep their names."""
+    bare = Roles("user", "at", time_zone=ZONE)
+    timeline = EventLog.open(table_of(case.events).select(["user", "at"]), bare).read()[0]
+    plan = FeaturePlan(bare, case.plan.windows, (), case.families)
+    assert keyed(plan.vectors(timeline, plan.fit(timeline))) == keyed(case.whole)
+    assert {f.name for f in plan.features} <= {f.name for f in case.plan.features}
+
+
+def same_population(got, wanted, when: str) -> None:
+    """See that two populations hold the same counts."""
+    for kind in ("counts", "histograms"):
+        ours, theirs = getattr(got, kind), getattr(wanted, kind)
+        assert set(ours) == set(theirs), f"{when}: the population knows other {kind}"
+        for name, counts in ours.items():
+            assert np.array_equal(counts, theirs[name]), f"{when}: {kind} of {name} differ in the population"
+
+
+CHECKS = {
+    check.__name__: check
+    for check in (
+        row_order, partitions, threads, duplicates, future, beyond_horizon, observed_counts, nulls, finite_float32,
+        unique_keys, names, documentation, plain_settings, empty_log, bare_log,
+    )
+}  # fmt: skip

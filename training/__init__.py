@@ -1,0 +1,1 @@
+"""From vectors to a tracked, registered model: detectors, labels, splits in time, metrics, search."""

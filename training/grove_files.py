@@ -1,0 +1,98 @@
+"""A fitted grove as data files: Arrow for nodes, inputs and tails, JSON for the rest; none of it is code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from .bundles import FORMAT, read_about, read_table
+from .conditioning import Inputs
+from .forest import Forest
+from .tail import Tail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .isolation_forest import FittedIsolationForest
+
+__all__ = ["GroveParts", "load_grove", "save_grove"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroveParts:
+    """What the files of a grove say."""
+
+    settings: dict[str, Any]
+    features: tuple[str, ...]
+    families: tuple[str, ...]
+    forests: tuple[Forest, ...]
+    tails: tuple[Tail, ...]
+
+
+def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[str, Any]) -> None:
+    """Write the files of a grove into an existing folder."""
+    about = {
+        "kind": fitted.kind,
+        "format": FORMAT,
+        "settings": settings,
+        "features": list(fitted.features),
+        "families": list(fitted.families),
+        "trees": [forest.trees for forest in fitted.forests],
+        "excess": [tail.excess for tail in fitted.tails],
+    }
+    (folder / "detector.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    nodes = {"feature": pa.int32(), "threshold": pa.float32(), "rows": pa.int32()}
+    _write(folder / "nodes.arrow", nodes, [(_tree_numbers(forest), forest) for forest in fitted.forests])
+    inputs = {"column": pa.int32(), "indicator": pa.bool_(), "fill": pa.float32()}
+    _write(folder / "inputs.arrow", inputs, [(None, forest.inputs) for forest in fitted.forests])
+    tails = {"score": pa.float64(), "surprise": pa.float64()}
+    _write(folder / "tails.arrow", tails, [(None, tail) for tail in fitted.tails])
+
+
+def load_grove(folder: Path) -> GroveParts:
+    """Read the files of a grove.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or unreadable, or of another format.
+    """
+    about = read_about(folder, "isolation_forest")
+    nodes, inputs, tails = (read_table(folder / f"{name}.arrow") for name in ("nodes", "inputs", "tails"))
+    forests = tuple(_forest(number, trees, nodes, inputs) for number, trees in enumerate(about["trees"]))
+    knots = [_part(tails, number) for number in range(len(about["excess"]))]
+    curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
+    return GroveParts(about["settings"], tuple(about["features"]), tuple(about["families"]), forests, curves)
+
+
+def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, Any]]) -> None:
+    names = ["forest", *columns] if all(tree is None for tree, _ in parts) else ["forest", "tree", *columns]
+    types = {"forest": pa.int32(), "tree": pa.int32(), **columns}
+    lengths = [len(getattr(part, next(iter(columns)))) for _, part in parts]
+    arrays = {name: [np.asarray(getattr(part, name)) for _, part in parts] for name in columns}
+    arrays["forest"] = [np.full(length, number) for number, length in enumerate(lengths)]
+    arrays["tree"] = [tree for tree, _ in parts]
+    joined = [pa.array(np.concatenate(arrays[name] or [np.zeros(0)])).cast(types[name]) for name in names]
+    table = pa.table(joined, names=names)
+    with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+
+
+def _tree_numbers(forest: Forest) -> np.ndarray:
+    return np.repeat(np.arange(forest.trees), np.diff(forest.root))
+
+
+def _part(table: dict[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
+    own = table["forest"] == number
+    return {name: np.ascontiguousarray(column[own]) for name, column in table.items()}
+
+
+def _forest(number: int, trees: int, nodes: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> Forest:
+    own, seen = _part(nodes, number), _part(inputs, number)
+    root = np.searchsorted(own["tree"], np.arange(trees + 1)).astype(np.int32)
+    where = Inputs(seen["column"], seen["indicator"], seen["fill"])
+    return Forest(where, root, own["feature"], own["threshold"], own["rows"])

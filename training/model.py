@@ -1,0 +1,162 @@
+"""The model: everything that is needed to turn raw events into scores, and nothing that can run.
+
+It is saved as a folder of data with a manifest: the plan as JSON, the population as Arrow, the detector as its own data
+files, a card. Loading reads data and checks every file against the manifest's SHA-256; a changed, missing or extra file
+is refused by name. There is no pickle to open and no code to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import BundleError, PlanMismatchError
+from ..features.plan import FeaturePlan
+from ..features.population import Population
+from .detectors import load_detector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..features.timeline import Timeline
+    from ..features.vectors import Vectors
+    from .detector import FittedDetector
+
+__all__ = ["Model"]
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A feature plan, the population it was fitted on, and a fitted detector.
+
+    Attributes
+    ----------
+    plan : FeaturePlan
+    population : Population
+    detector : FittedDetector
+    card : mapping
+        Plain data on where the model comes from: training period, counts, metrics.
+    """
+
+    plan: FeaturePlan
+    population: Population
+    detector: FittedDetector
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plan_fingerprint(self) -> str:
+        """The fingerprint of the plan, 16 hexadecimal digits."""
+        return self.plan.fingerprint
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the manifest of the saved model, 64 hexadecimal digits."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "model")
+            return str(_read_manifest(Path(folder) / "model")["sha256"])
+
+    def vectors(self, timeline: Timeline, *, progress: Callable[[str, float], None] | None = None) -> Vectors:
+        """The vectors of all snapshots, as training saw them."""
+        return self.plan.vectors(timeline, self.population, progress=progress)
+
+    def save(self, folder: Path) -> None:
+        """Write the model into a new folder.
+
+        Raises
+        ------
+        BundleError
+            If the folder holds something already.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            message = f"expected a new or empty folder for the model, {folder} holds files; choose another"
+            raise BundleError(message)
+        (folder / "plan.json").write_text(self.plan.to_json())
+        (folder / "card.json").write_text(json.dumps(self.card, indent=2, sort_keys=True))
+        self.population.save(folder / "population.arrow")
+        (folder / "detector").mkdir()
+        self.detector.save(folder / "detector")
+        files = {name: _sha256(folder / name) for name in _files(folder)}
+        manifest = {"format": _FORMAT, "files": files, "sha256": _whole(files)}
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that :meth:`save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If a file is changed, missing or extra, or the format is not this version's.
+        PlanMismatchError
+            If this version defines the plan's features differently.
+        """
+        folder = Path(folder)
+        check(folder)
+        plan = FeaturePlan.from_json((folder / "plan.json").read_text())
+        card = json.loads((folder / "card.json").read_text())
+        model = cls(plan, Population.load(folder / "population.arrow"), load_detector(folder / "detector"), card)
+        unknown = sorted({feature.name for feature in plan.features} - set(model.population.histograms))
+        if unknown:
+            message = f"{folder}: the population does not know {', '.join(unknown[:5])}; train again"
+            raise PlanMismatchError(message)
+        return model
+
+
+def check(folder: Path) -> str:
+    """Hold every file of a saved model against its manifest, and return the SHA-256 of the whole.
+
+    Raises
+    ------
+    BundleError
+        Naming the first file that is changed, missing or extra.
+    """
+    manifest = _read_manifest(folder)
+    if manifest["format"] != _FORMAT:
+        message = f"{folder}: expected a model of format {_FORMAT}, got {manifest['format']}; train again"
+        raise BundleError(message)
+    files, there = manifest["files"], _files(folder)
+    for name in sorted(set(files) ^ set(there)):
+        word = "missing" if name in files else "not in the manifest"
+        message = f"{folder}: {name} is {word}; fetch the model again, and do not edit it by hand"
+        raise BundleError(message)
+    for name, sha256 in files.items():
+        if _sha256(folder / name) != sha256:
+            message = f"{folder}: {name} was changed after the model was saved; fetch the model again"
+            raise BundleError(message)
+    if _whole(files) != manifest["sha256"]:
+        message = f"{folder}: {_MANIFEST} was changed after the model was saved; fetch the model again"
+        raise BundleError(message)
+    return str(manifest["sha256"])
+
+
+def _files(folder: Path) -> list[str]:
+    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    return sorted(name for name in there if name != _MANIFEST)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        return {key: manifest[key] for key in ("format", "files", "sha256")}
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        message = f"{folder}: expected a saved model with a {_MANIFEST}, found none that can be read"
+        raise BundleError(message) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _whole(files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()

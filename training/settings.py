@@ -1,0 +1,51 @@
+"""What a training is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..features.snapshots import WindowSpec
+from .labels import DAY
+from .splits import Period
+
+__all__ = ["TrainingSettings"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The settings of a training.
+
+    Attributes
+    ----------
+    windows : WindowSpec
+    detectors : tuple of str
+        Kinds to fit, from :data:`peculiar.training.detectors.DETECTORS`; without labels those that need some are
+        passed over.
+    train, test : Period
+        By default the last quarter of the days is the test, and all before the gap the training.
+    label_delay : int, microseconds
+        How long labels take to arrive; the gap between training and test.
+    leave_out_known : bool
+        Judge only entities that were not known to be in trouble when the day began.
+    budget : int
+        Alerts a day that a team can read.
+    trials : int
+        Settings of LightGBM to try on folds in time inside the training period; 0 takes the defaults.
+    seconds : float or None
+        Try no more after so long; then the result depends on the machine's speed.
+    seed : int
+    model_name : str
+        The registered model.
+    """
+
+    windows: WindowSpec = field(default_factory=WindowSpec)
+    detectors: tuple[str, ...] = ("isolation_forest", "lightgbm")
+    train: Period = field(default_factory=Period)
+    test: Period = field(default_factory=Period)
+    label_delay: int = 7 * DAY
+    leave_out_known: bool = False
+    budget: int = 100
+    trials: int = 10
+    seconds: float | None = None
+    seed: int = 0
+    model_name: str = "peculiar"

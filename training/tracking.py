@@ -1,0 +1,248 @@
+"""Runs: how a training, a candidate, a trial and a scored batch are written down.
+
+A training is one run of the role ``study`` with one child of the role ``candidate`` per detector; tuning adds
+``trial`` runs and batch scoring ``score`` runs. The role is a tag, and the saved views filter by it. A run is opened by
+:func:`running`, which closes it whatever happens, and filled by :func:`write_record` from a :class:`RunRecord`, which
+is plain data.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ..audit import operating_user
+from .figures import colour_of
+from .store import EXPERIMENT, Store, open_store, prepare_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.entities import Run as MlflowRun
+
+    from .dataset import EventLogDataset
+
+__all__ = [
+    "BY_BUDGET",
+    "CARD",
+    "EXPERIMENT",
+    "IMPORTANCE",
+    "PR_CURVE",
+    "SOURCE_TAGS",
+    "TRIALS",
+    "LiveRun",
+    "Role",
+    "RunRecord",
+    "Store",
+    "close_orphans",
+    "log_inputs",
+    "open_store",
+    "prepare_environment",
+    "running",
+    "write_record",
+]
+
+# The same paths in every run: that is what lets MLflow lay artifacts of several runs side by side.
+PR_CURVE = "plots/pr_curve.png"
+IMPORTANCE = "plots/importance.png"
+BY_BUDGET = "tables/by_budget.json"
+TRIALS = "tables/trials.json"
+CARD = "card.md"
+
+SOURCE_TAGS = {"mlflow.source.name": "peculiar", "mlflow.source.type": "LOCAL"}
+
+Role = Literal["study", "candidate", "trial", "score"]
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """A run that is being written.
+
+    Attributes
+    ----------
+    store : Store
+    run_id : str
+    name : str
+    kind : str
+        The detector's kind; empty for a study or a scoring run.
+    started : int
+        When MLflow opened it, milliseconds since 1970 UTC: the time that its metrics bear, so that no clock of ours
+        enters a run.
+    """
+
+    store: Store
+    run_id: str
+    name: str
+    kind: str
+    started: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run has to tell. Every part is optional.
+
+    Attributes
+    ----------
+    note : str
+        A description in Markdown that a person can read; MLflow shows it on top of the run.
+    params : mapping of str to object
+        Settings, as text.
+    metrics : mapping of str to float
+        ``group/name`` to value: the part before the slash becomes a section of charts. A value that is not finite
+        is left out, since MLflow would draw it as zero.
+    curves : mapping of str to mapping of int to float
+        A metric drawn as a line: step to value. For ``curve/precision_at_k`` the step is the alert budget.
+    figures : mapping of str to matplotlib Figure
+        Artifact path to figure.
+    tables : mapping of str to mapping of str to sequence
+        Artifact path to column name to values.
+    texts : mapping of str to str
+        Artifact path to text.
+    tags : mapping of str to str
+    """
+
+    note: str = ""
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Sequence[object]]] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def running(store: Store, role: Role, *, name: str, kind: str = "", parent: LiveRun | None = None) -> Iterator[LiveRun]:
+    """Open a run, and close it as FINISHED, as FAILED on an error, or as KILLED on Ctrl-C.
+
+    Parameters
+    ----------
+    store : Store
+    role : {"study", "candidate", "trial", "score"}
+    name : str
+        What the runs table shows.
+    kind : str
+        The detector's kind, which decides the run's colour.
+    parent : LiveRun, optional
+        The run this one is shown under.
+    """
+    tags = _identity() | {"peculiar.role": role, "peculiar.kind": kind, "mlflow.runColor": colour_of(kind)}
+    if parent is not None:
+        tags["mlflow.parentRunId"] = parent.run_id
+    info = store.client.create_run(store.experiment_id, run_name=name, tags=tags).info
+    status = "FAILED"
+    try:
+        yield LiveRun(store, info.run_id, name, kind, info.start_time)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        store.client.set_terminated(info.run_id, status)
+
+
+def write_record(
+    run: LiveRun, record: RunRecord, *, model_id: str | None = None, dataset: EventLogDataset | None = None
+) -> None:
+    """Write a record into a run.
+
+    Parameters
+    ----------
+    run : LiveRun
+    record : RunRecord
+    model_id : str, optional
+        The logged model that the metrics judge.
+    dataset : EventLogDataset, optional
+        The events that they were measured on; it becomes an input of the run.
+    """
+    from mlflow.entities import Param, RunTag
+
+    client = run.store.client
+    if dataset is not None:
+        log_inputs(run, dataset=dataset, context="evaluation")
+    tags = dict(record.tags) | ({"mlflow.note.content": record.note} if record.note else {})
+    client.log_batch(
+        run.run_id,
+        metrics=_metrics(run, record, model_id, dataset),
+        params=[Param(key, str(value)) for key, value in record.params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+    _write_files(client, run.run_id, record)
+
+
+def log_inputs(
+    run: LiveRun, *, dataset: EventLogDataset | None = None, context: str = "training", model_id: str | None = None
+) -> None:
+    """Tie events, or a model made by another run, to this run as its input.
+
+    Parameters
+    ----------
+    context : str
+        What the events were used for: "training", "evaluation", "scoring".
+    """
+    from mlflow.entities import DatasetInput, InputTag, LoggedModelInput
+
+    tags = [InputTag("mlflow.data.context", context)]
+    datasets = [] if dataset is None else [DatasetInput(dataset.to_entity(), tags)]
+    models = [] if model_id is None else [LoggedModelInput(model_id)]
+    run.store.client.log_inputs(run.run_id, datasets=datasets, models=models)
+
+
+def close_orphans(store: Store) -> list[str]:
+    """Mark as FAILED every run that a process of this machine left open when it was killed; return their ids."""
+    query = "attributes.status = 'RUNNING' AND tags.`peculiar.host` != ''"
+    orphans = [run for run in store.client.search_runs([store.experiment_id], query) if _is_orphan(run)]
+    for run in orphans:
+        store.client.set_terminated(run.info.run_id, "FAILED")
+    return [str(run.info.run_id) for run in orphans]
+
+
+def _is_orphan(run: MlflowRun) -> bool:
+    import psutil
+
+    tags = run.data.tags
+    if tags["peculiar.host"] != _identity()["peculiar.host"]:
+        return False
+    number, started = tags["peculiar.process"].split("@")
+    try:  # a process number alone may have been given to another process since
+        return f"{psutil.Process(int(number)).create_time():.0f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _identity() -> dict[str, str]:
+    """Who runs this, and in which process."""
+    import psutil
+
+    process = psutil.Process()
+    return {
+        **SOURCE_TAGS,
+        "mlflow.user": operating_user(),
+        "peculiar.host": platform.node(),
+        "peculiar.process": f"{process.pid}@{process.create_time():.0f}",
+    }
+
+
+def _metrics(run: LiveRun, record: RunRecord, model_id: str | None, dataset: EventLogDataset | None) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    data = (None, None) if dataset is None else (dataset.name, dataset.digest)
+    points = [(key, value, 0) for key, value in record.metrics.items()]
+    points += [(key, value, step) for key, curve in record.curves.items() for step, value in curve.items()]
+    finite = [point for point in points if math.isfinite(point[1])]
+    return [Metric(key, float(value), run.started, int(step), model_id, *data) for key, value, step in finite]
+
+
+def _write_files(client: MlflowClient, run_id: str, record: RunRecord) -> None:
+    for path, figure in record.figures.items():
+        client.log_figure(run_id, figure, path)
+    for path, table in record.tables.items():
+        client.log_table(run_id, {column: list(values) for column, values in table.items()}, path)
+    for path, text in record.texts.items():
+        client.log_text(run_id, text, path)
