@@ -6,6 +6,7 @@ Nothing heavy is imported before a verb needs it, so that ``peculiar --help`` an
 from __future__ import annotations
 
 import json
+import math
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,10 +181,13 @@ def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None)
 
 
 def _open(events: str, config: Config) -> EventLog:
+    from dataclasses import replace
+
     from .features.events import EventLog
 
     log = EventLog.open(events, config.roles())
     if log.guessed:
+        log = replace(log, roles=replace(log.roles, time_zone=config.events.time_zone))
         click.echo("roles guessed from names and types (write [events] in peculiar.toml to change them):")
         click.echo(log.roles.describe())
     if log.left_out:
@@ -215,7 +219,16 @@ def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
 def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2, sort_keys=True, default=str) + "\n")
+        path.write_text(json.dumps(_finite(figures), indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
+
+
+def _finite(figures: Any) -> Any:
+    """The same with null for what is no number: JSON has no NaN, and strict readers refuse it."""
+    if isinstance(figures, dict):
+        return {key: _finite(value) for key, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return [_finite(value) for value in figures]
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
 
 
 if __name__ == "__main__":

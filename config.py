@@ -167,7 +167,12 @@ def load_config(path: str | Path | None = None) -> Config:
             return Config()
         message = f"expected settings at {file}, found no file"
         raise ConfigError(message)
-    return Config.parse(file.read_text(), str(file))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        message = f"{file}: expected TOML in UTF-8: {error}; save the file as UTF-8"
+        raise ConfigError(message) from error
+    return Config.parse(text, str(file))
 
 
 def _instant(day: date | None, zone: str) -> int | None:

@@ -19,6 +19,7 @@ __all__ = ["Codes", "Ids", "Times", "encode", "encode_ids", "from_wall", "number
 
 MICROSECONDS = pa.timestamp("us")
 AWARE = pa.timestamp("us", tz="UTC")
+_LARGEST = 1e30  # a window's sum of larger ones could leave the range of float32
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
 _ZONELESS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
@@ -116,15 +117,18 @@ def encode(column: pa.ChunkedArray) -> Codes:
     >>> encode(pa.chunked_array([["bus 7", None, "bus 7"]])).codes
     array([ 0, -1,  0], dtype=int32)
     """
-    if not pa.types.is_dictionary(column.type):
+    given = pa.types.is_dictionary(column.type)
+    if not given:
         column = pc.dictionary_encode(_hashable(column))
     if column.num_chunks == 0:
         return Codes(np.empty(0, np.int32), pa.array([], pa.string()))
+    own = len(column.chunk(0).dictionary)
     column = column.unify_dictionaries()
     values = column.chunk(0).dictionary.cast(pa.string())
     pieces = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
     codes = np.concatenate(pieces).astype(np.int32, copy=False)
-    if values.null_count or pc.count_distinct(values).as_py() < len(values):  # Arrow allows both in a dictionary
+    suspect = given and len(values) == own  # one that was just merged from several repeats nothing
+    if values.null_count or (suspect and pc.count_distinct(values).as_py() < len(values)):  # Arrow allows both
         return encode(column.cast(column.type.value_type).cast(pa.string()))
     return Codes(codes, values)
 
@@ -136,8 +140,7 @@ def numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], NDArray[np.bo
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         return _read_numbers(column)
     values = column.cast(pa.float64()).to_numpy()
-    infinite = np.isinf(values)
-    return values, infinite
+    return values, np.abs(values) > _LARGEST
 
 
 def times(column: pa.ChunkedArray, zone: str) -> Times:
@@ -214,7 +217,7 @@ def _read_numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], NDArray
     read = text.cast(pl.Float64, strict=False)
     given = (text.is_not_null() & (text != "")).to_numpy()
     values = read.fill_null(float("nan")).to_numpy()
-    return values, given & ~np.isfinite(values)
+    return values, given & ~(np.abs(values) <= _LARGEST)
 
 
 def encode_ids(column: pa.ChunkedArray) -> Ids:

@@ -150,7 +150,7 @@ class EventLog:
         door = _Door(len(table))
         entity = _as_text(col.encode(table[self.roles.entity]))
         at = self._times(table, door)
-        door.reject("no entity", entity.codes < 0)
+        door.reject("no entity", (entity.codes < 0) | _is_empty(entity))
         dimensions = {name: col.encode(table[name]) for name in self.roles.dimensions}
         measures = {name: self._measure(table, name, door) for name in self.roles.measures}
         ids = col.encode_ids(table[self.roles.id]) if self.roles.id else None
@@ -238,11 +238,17 @@ class _Door:
         rows = np.concatenate([*self._where.values(), np.empty(0, np.intp)]).astype(np.int64)
         reasons = [reason for reason, where in self._where.items() for _ in range(len(where))]
         head = pa.table({"row": pa.array(rows), "reason": pa.array(reasons, pa.string())})
-        picked = raw.take(pa.array(rows))
+        picked = raw.take(pa.array(rows)) if len(rows) else raw.slice(0, 0)  # taking nothing would merge dictionaries
         for name in raw.column_names:
             if name not in head.column_names:
                 head = head.append_column(name, picked[name])
         return head
+
+
+def _is_empty(entity: Codes) -> NDArray[np.bool_]:
+    """Rows whose entity is the empty text, which a CSV file could not tell from a missing one."""
+    empty = np.append(entity.values.to_numpy(zero_copy_only=False) == "", [False])
+    return empty[entity.codes] if empty.any() else np.zeros(len(entity.codes), np.bool_)
 
 
 def _as_text(entity: Codes) -> Codes:

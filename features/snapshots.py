@@ -156,7 +156,7 @@ def _count(first: NDArray[np.int64], clock: NDArray[np.int64], width: int) -> ND
         last = np.int64(-1)
         for i in range(first[e], first[e + 1]):
             window = clock[i] // width
-            if window != last:
+            if window > last:  # a clock put back across midnight does not begin the day again
                 count += 1
                 last = window
         rows[e + 1] = rows[e] + count
@@ -174,7 +174,7 @@ def _cut(
     for e in range(len(first) - 1):
         for i in range(first[e], first[e + 1]):
             number = clock[i] // width
-            if i == first[e] or number != window[r - 1]:
+            if i == first[e] or number > window[r - 1]:
                 entity[r], start[r], window[r] = e, i, number
                 r += 1
     return entity, start, window

@@ -8,6 +8,7 @@ columns are asked for.
 from __future__ import annotations
 
 import glob
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -214,7 +215,9 @@ def _to_arrow(source: object) -> pa.Table:
     if isinstance(source, pa.RecordBatchReader):
         return source.read_all()
     if type(source).__module__.startswith("pandas."):
-        return pa.Table.from_pandas(source, preserve_index=False)
+        with warnings.catch_warnings():  # pyarrow reads zoned columns in a way that pandas 3 is about to change
+            warnings.filterwarnings("ignore", message="Series.values returning an ndarray", category=DeprecationWarning)
+            return pa.Table.from_pandas(source, preserve_index=False)
     if type(source).__module__.startswith("polars.") and hasattr(source, "collect"):
         source = source.collect()
     if hasattr(source, "__arrow_c_stream__"):

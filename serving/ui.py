@@ -73,7 +73,9 @@ def serve_ui(store: Store, *, host: str = "127.0.0.1", port: int = 5000, open_br
         sys.stdout.write("Ctrl-C ends it.\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
-            process.wait()
+            # Not process.wait(): Polars, once imported, has the system go on with a wait that Ctrl-C interrupts.
+            while process.poll() is None:
+                time.sleep(0.2)
             raise PeculiarError(f"MLflow's server ended by itself (code {process.returncode}); its output says why")
     sys.stdout.write("\nStopped.\n")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -38,3 +40,26 @@ def chromium() -> str:
     if path is None:
         pytest.skip("no chromium on the PATH: install it to run the browser tests")
     return path
+
+
+@pytest.fixture(scope="session")
+def city():
+    """A simulated city card: 42 days of 400 users, six of whom ride fifty buses in a day."""
+    from peculiar.experiments.simulate import Scenarios, simulate
+
+    return simulate(events=30_000, users=400, days=42, seed=0, stories=Scenarios(fifty_buses=6))
+
+
+@pytest.fixture(scope="session")
+def trained(city, tmp_path_factory):
+    """The one training that many tests look at: ``log``, ``settings``, ``store`` and ``result``, with labels."""
+    from peculiar.config import Config
+    from peculiar.features.events import EventLog
+    from peculiar.training.store import open_store
+    from peculiar.training.train import train
+
+    log = EventLog.open(city.events)
+    settings = replace(Config().training_settings(log.roles.time_zone), trials=2, budget=10, seed=0)
+    store = open_store(tmp_path_factory.mktemp("trained"))
+    result = train(log, city.labels, settings=settings, store=store)
+    return SimpleNamespace(log=log, settings=settings, store=store, result=result)

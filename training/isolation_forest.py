@@ -50,7 +50,7 @@ class IsolationForest:
 
     References
     ----------
-    Liu, Ting, Zhou, "Isolation Forest", ICDM 2008. The grove: docs/decisions/grove.md.
+    Liu, Ting, Zhou, "Isolation Forest", ICDM 2008. The grove: docs/decisions/2026-11-23-grove.md.
     """
 
     kind: ClassVar[str] = "isolation_forest"

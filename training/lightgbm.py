@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedLightGBM", "LightGBM"]
 
+_SMALL = 20_000_000  # values
+
 
 @dataclass(frozen=True)
 class LightGBM:
@@ -49,7 +51,8 @@ class LightGBM:
     refit : bool
         Fit all rows again with the number of trees found, so that the latest labels are learned too.
     threads : int
-        0 takes all cores; changes the speed, never the model.
+        0 takes one core for small data, where threads wait for each other more than they work, else all; changes the
+        speed, never the model.
 
     References
     ----------
@@ -135,7 +138,7 @@ class _Task:
         """Learn from the rows with so many trees."""
         import lightgbm as lgb
 
-        return lgb.train(self.settings.parameters(self.seed), self._data(rows), trees)
+        return lgb.train(self._parameters(rows), self._data(rows), trees)
 
     def stopped(self, rows: NDArray[np.intp], later: NDArray[np.intp]) -> Booster:
         """Learn from the rows until the later ones gain no more."""
@@ -144,8 +147,12 @@ class _Task:
         data = self._data(rows)
         stop: list[Callable[..., Any]] = [lgb.early_stopping(self.settings.patience, verbose=False)]
         judged_by = [self._data(later, data)]
-        parameters = self.settings.parameters(self.seed)
-        return lgb.train(parameters, data, self.settings.rounds, valid_sets=judged_by, callbacks=stop)
+        return lgb.train(self._parameters(rows), data, self.settings.rounds, valid_sets=judged_by, callbacks=stop)
+
+    def _parameters(self, rows: NDArray[np.intp]) -> dict[str, Any]:
+        small = len(rows) * len(self.vectors.features) < _SMALL
+        threads = self.settings.threads or (1 if small else 0)
+        return self.settings.parameters(self.seed) | {"num_threads": threads}
 
     def _data(self, rows: NDArray[np.intp], reference: Dataset | None = None) -> Dataset:
         import lightgbm as lgb

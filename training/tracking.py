@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import platform
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -233,16 +234,19 @@ def _metrics(run: LiveRun, record: RunRecord, model_id: str | None, dataset: Eve
     from mlflow.entities import Metric
 
     data = (None, None) if dataset is None else (dataset.name, dataset.digest)
-    points = [(key, value, 0) for key, value in record.metrics.items()]
-    points += [(key, value, step) for key, curve in record.curves.items() for step, value in curve.items()]
+    points = [(key, value, 0, model_id) for key, value in record.metrics.items()]
+    # Without the model: its page would list every point of a curve as a metric of its own.
+    points += [(key, value, step, None) for key, curve in record.curves.items() for step, value in curve.items()]
     finite = [point for point in points if math.isfinite(point[1])]
-    return [Metric(key, float(value), run.started, int(step), model_id, *data) for key, value, step in finite]
+    return [Metric(key, float(value), run.started, int(step), model, *data) for key, value, step, model in finite]
 
 
 def _write_files(client: MlflowClient, run_id: str, record: RunRecord) -> None:
     for path, figure in record.figures.items():
         client.log_figure(run_id, figure, path)
-    for path, table in record.tables.items():
-        client.log_table(run_id, {column: list(values) for column, values in table.items()}, path)
+    with warnings.catch_warnings():  # MLflow asks pandas for columns of objects, and pandas 3 warns of counting text
+        warnings.filterwarnings("ignore", message="For backward compatibility, 'str' dtypes are included")
+        for path, table in record.tables.items():
+            client.log_table(run_id, {column: list(values) for column, values in table.items()}, path)
     for path, text in record.texts.items():
         client.log_text(run_id, text, path)

@@ -1,6 +1,7 @@
 """What windows are, told plainly: lists of events and calendar dates, one snapshot at a time.
 
-Slow and obvious on purpose. The windows share no code with the package, so that both are wrong in the same way only by chance.
+Slow and obvious on purpose. The windows share no code with the package, so that both are wrong in the same way only by
+chance.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What the package is measured against: other ways to the same features, and the bare scan of the file."""

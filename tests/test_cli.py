@@ -1,0 +1,242 @@
+"""The command line: every verb explains itself, says what came of it, and tells an error in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from peculiar import __version__
+from peculiar.cli import main
+
+VERBS = ("simulate", "train", "score", "ui", "demo")
+SETTINGS = """
+[events]
+time_zone = "Europe/Berlin"
+
+[training]
+detectors = ["lightgbm"]
+trials = 0
+seed = 5
+
+[alerts]
+budget = "10/day"
+
+[store]
+experiment = "cards"
+model = "card_watch"
+"""
+
+
+def run(*arguments: object) -> object:
+    """Call the command in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def strict_json(path) -> dict:
+    """Read JSON as a strict reader does, to whom NaN is an error."""
+
+    def refuse(constant):
+        message = f"{constant} is not JSON"
+        raise ValueError(message)
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory):
+    """A folder in which simulate, train and score ran one after another; the three answers beside it."""
+    home = tmp_path_factory.mktemp("worked")
+    (home / "cards.toml").write_text(SETTINGS)
+    sizes = ("--events", 20_000, "--users", 300, "--days", 42, "--seed", 0)
+    answers = [run("simulate", *sizes, "-o", home, "--json", home / "figures" / "simulate.json")]
+    given = ("--labels", home / "labels.parquet", "--config", home / "cards.toml", "--home", home)
+    answers.append(run("train", home / "events.parquet", *given, "--json", home / "figures" / "train.json"))
+    chosen = ("--model", "models:/card_watch@champion", "--budget", "3/day", "--since", "2025-02-10", "--reasons", 2)
+    paths = ("-o", home / "scores.parquet", "--home", home, "--json", home / "figures" / "score.json")
+    answers.append(run("score", home / "events.parquet", *chosen, *paths))
+    for answer in answers:
+        assert answer.exit_code == 0, answer.output
+    return home, answers
+
+
+def test_the_verbs_are_those_that_are_promised():
+    """Others rely on these five names; a verb that comes or goes is a decision, not an accident."""
+    assert tuple(main.commands) == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_verb_explains_itself(verb, flag):
+    """The help of a verb begins with its sentence and names each of its options."""
+    answer, command = run(verb, flag), main.commands[verb]
+    assert answer.exit_code == 0
+    assert command.help.splitlines()[0].split(";")[0][:50] in " ".join(answer.output.split())
+    for option in command.params:
+        assert all(name in answer.output for name in option.opts if name.startswith("--"))
+
+
+def test_the_command_explains_itself():
+    """`peculiar --help` names every verb and that a score is no verdict; `--version` is the package's."""
+    answer = run("--help")
+    assert "never a verdict" in answer.output
+    assert all(f"  {verb} " in answer.output for verb in VERBS)
+    assert run("--version").output == f"peculiar, version {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["simulate", "train", "score", "demo"])
+def test_figures_can_be_had_as_json(verb):
+    """Every verb that computes something takes `--json`."""
+    assert "--json" in [name for option in main.commands[verb].params for name in option.opts]
+
+
+def test_simulate_writes_a_labelled_log(worked):
+    """The files hold what was asked for, and the figures say so."""
+    home, (answer, _, _) = worked
+    figures = strict_json(home / "figures" / "simulate.json")
+    events, labels = pq.read_table(home / "events.parquet"), pq.read_table(home / "labels.parquet")
+    assert figures["rows"] == len(events) == 20_000
+    assert set(labels["scenario"].to_pylist()) == set(figures["scenarios"])
+    assert f"20,000 events of {figures['users']} users, 42 days" in answer.output
+
+
+def test_train_follows_the_settings(worked):
+    """Detectors, seed, budget, names in MLflow and the zone come from the file; the figures tell the champion."""
+    home, (_, answer, _) = worked
+    figures = strict_json(home / "figures" / "train.json")
+    assert list(figures["candidates"]) == ["lightgbm"]
+    assert figures["candidates"]["lightgbm"]["aliases"] == ["champion"]
+    assert figures["champion"]["name"] == "card_watch"
+    assert 0.0 < figures["candidates"]["lightgbm"]["test/average_precision"] <= 1.0
+    assert "roles guessed from names and types" in answer.output
+    assert "card_watch version 1 @champion: lightgbm; average_precision 0." in answer.output
+
+
+def test_a_time_zone_holds_for_guessed_roles_too(worked):
+    """Naming only the zone leaves the columns to be guessed, but days begin at that zone's midnight."""
+    home, (_, answer, _) = worked
+    assert "time_zone   Europe/Berlin" in answer.output
+    split = strict_json(home / "figures" / "train.json")["split"]
+    assert {name: at // 3_600_000_000 % 24 for name, at in split.items()} == dict.fromkeys(split, 23)
+
+
+def test_score_writes_what_it_tells(worked):
+    """Rows, alerts and the model in the figures are those of the file; the oddest are told with reasons."""
+    home, (_, _, answer) = worked
+    figures, scores = strict_json(home / "figures" / "score.json"), pq.read_table(home / "scores.parquet")
+    alerts = scores.filter(scores["alert"])
+    assert (figures["rows"], figures["alerts"], figures["model"]) == (len(scores), len(alerts), "card_watch/1")
+    assert max(alerts["rank"].to_pylist()) == 3
+    assert max(len(reasons) for reasons in alerts["reasons"].to_pylist()) == 2
+    assert min(scores["since"].to_pylist()).isoformat() == "2025-02-09T23:00:00+00:00"
+    top = scores.sort_by([("score", "descending")]).slice(0, 1).to_pylist()[0]
+    assert f"  1. {top['entity']} on " in answer.output
+    assert all(reason in answer.output for reason in top["reasons"])
+
+
+def test_the_seed_of_the_command_line_wins(worked, tmp_path):
+    """`--seed` overrides the file's seed: the same seed gives the same model, another another."""
+    home, _ = worked
+    wanted = strict_json(home / "figures" / "train.json")["champion"]["sha256"]
+    found = {}
+    for seed in (5, 6):
+        given = ("--labels", home / "labels.parquet", "--config", home / "cards.toml", "--home", home)
+        answer = run("train", home / "events.parquet", *given, "--seed", seed, "--json", tmp_path / f"{seed}.json")
+        assert answer.exit_code == 0, answer.output
+        found[seed] = strict_json(tmp_path / f"{seed}.json")["champion"]["sha256"]
+    assert found[5] == wanted
+    assert found[6] != wanted
+
+
+def test_a_metric_that_has_no_value_is_null_in_json(worked, tmp_path):
+    """Where the later period holds no confirmed trouble there is no average precision; JSON has null for that."""
+    events = [f"u{n % 5},2025-01-{1 + n % 25:02d}T0{n % 9}:00:00Z,{n}" for n in range(200)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,ts,amount", *events]))
+    (tmp_path / "labels.csv").write_text("user_id,from,to\nu1,2025-01-02,2025-01-03\n")
+    (tmp_path / "cards.toml").write_text(SETTINGS + "\n[windows]\nhorizon = '14d'\n")
+    given = ("--labels", tmp_path / "labels.csv", "--config", tmp_path / "cards.toml", "--home", worked[0])
+    answer = run("train", tmp_path / "events.csv", *given, "--json", tmp_path / "figures.json")
+    assert answer.exit_code == 0, answer.output
+    metrics = strict_json(tmp_path / "figures.json")["candidates"]["lightgbm"]
+    assert metrics["test/average_precision"] is None
+    assert metrics["test/precision_at_budget"] == 0.0
+
+
+@pytest.fixture
+def folder(worked, tmp_path, monkeypatch):
+    """An own folder with a small log and files that are not what their names say; the store is one that is there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{worked[0] / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.csv").write_text("user_id,ts\nann,2025-01-01T08:00:00Z\nbob,2025-01-02T08:00:00Z\n")
+    (tmp_path / "labels.csv").write_text("who,when\nann,soon\n")
+    (tmp_path / "slip.toml").write_text("[windows]\nevry = '1h'\n")
+    (tmp_path / "latin.toml").write_bytes("[store]\nmodel = 'größe'\n".encode("latin-1"))
+    (tmp_path / "broken.parquet").write_text("not Parquet")
+    pq.write_table(pa.table({"colour": ["red"]}), tmp_path / "other.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("train none.parquet", "expected files of events at 'none.parquet', found none"),
+        ("train broken.parquet", "broken.parquet: cannot be read as parquet"),
+        ("train other.parquet", "other.parquet: cannot guess the entity"),
+        ("train events.csv --config none.toml", "expected settings at none.toml, found no file"),
+        ("train events.csv --config slip.toml", "slip.toml: unknown key windows.evry; did you mean 'every'?"),
+        ("train events.csv --config latin.toml", "latin.toml: expected TOML in UTF-8"),
+        ("train events.csv --labels labels.csv", "labels.csv: expected a column event_id"),
+        ("train events.csv --labels broken.parquet", "broken.parquet: cannot be read as parquet"),
+        ("score events.csv -o scores.parquet", "there is no model models:/peculiar@champion in sqlite:"),
+        ("score events.csv -o scores.parquet --model nowhere", "expected a model such as models:/peculiar@champion"),
+        ("score events.csv -o scores.parquet --budget lots", "expected a budget such as '100/day', got 'lots'"),
+        ("simulate --events 100 --users 2000 -o log", "expected at least one event a user and 20 a day, got 100"),
+    ],
+)
+def test_an_error_of_ours_is_one_line(folder, arguments, told):
+    """What a user can get wrong ends with exit code 2 and one line that says what was expected and what came."""
+    answer = run(*arguments.split())
+    assert answer.exit_code == 2, answer.exception
+    assert answer.stderr.startswith(f"peculiar: {told}")
+    assert answer.stderr.count("\n") == 1
+    assert not (folder / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("train", "Missing argument 'EVENTS'"),
+        ("score events.csv", "Missing option '-o' / '--output'"),
+        ("score events.csv -o s.parquet --since soon", "Invalid value for '--since'"),
+        ("train events.csv --seed -1", "Invalid value for '--seed'"),
+        ("train events.csv --labels none.csv", "Path 'none.csv' does not exist"),
+        ("ui --port 0", "Invalid value for '--port'"),
+        ("demo --events 5", "Invalid value for '--events'"),
+        ("trian events.csv", "No such command 'trian'"),
+    ],
+)
+def test_a_wrong_argument_is_named(folder, arguments, told):
+    """An argument that cannot be is named before anything is read or written."""
+    before = sorted(folder.iterdir())
+    answer = run(*arguments.split())
+    assert answer.exit_code == 2
+    assert told in answer.stderr
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [["-m", "peculiar.cli"], ["-c", "from peculiar.cli import main; main()"]])
+def test_a_shell_sees_the_error_and_no_traceback(folder, command):
+    """In a process of its own, too: exit code 2, the line on standard error, nothing on standard output."""
+    done = subprocess.run(
+        [sys.executable, *command, "train", "none.parquet"],
+        check=False, cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("peculiar: expected files of events at 'none.parquet', found none")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,97 @@
+"""LightGBM on labelled vectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toys import feature, vectors_of
+
+from peculiar.errors import ConfigError, LabelError
+from peculiar.training.lightgbm import LightGBM
+
+SETTINGS = LightGBM(rounds=60, patience=10)
+
+
+def task(rows=2000, seed=0):
+    """Rows whose label follows two of six features."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(rows, 6))
+    labels = matrix[:, 1] + matrix[:, 4] + 0.5 * rng.normal(size=rows) > 2.5
+    return vectors_of(matrix, day=np.sort(rng.integers(0, 40, rows))), labels
+
+
+def test_threads_change_no_bit():
+    """One thread or two, the model is the same text."""
+    vectors, labels = task()
+    models = [replace(SETTINGS, threads=threads).fit(vectors, labels, seed=1) for threads in (1, 2)]
+    assert models[0].text == models[1].text
+
+
+def test_the_score_is_the_margin_and_ranks():
+    """The score is a log-odds margin, not a probability, and tells the two kinds apart in rows not learned from."""
+    vectors, labels = task()
+    fitted = SETTINGS.fit(vectors, labels, seed=1)
+    fresh, truth = task(seed=9)
+    scores = fitted.score(fresh)
+    assert scores.min() < -2
+    assert np.quantile(scores[truth], 0.2) > np.quantile(scores[~truth], 0.9)
+    assert set(np.argsort(fitted.importance())[-2:]) == {1, 4}
+
+
+def test_early_stopping_judges_by_the_last_part_in_time():
+    """When the last days contradict the earlier ones it stops at once, as a random part would not make it."""
+    vectors, labels = task()
+    last = vectors.as_of > np.quantile(vectors.as_of, 0.78)
+    turned = labels.copy()
+    turned[last] = vectors.values[1][last] < -1.5
+    settings = replace(SETTINGS, refit=False, rounds=200)
+    trees = [settings.fit(vectors, y, seed=1).booster.num_trees() for y in (labels, turned)]
+    assert trees[1] < trees[0] / 2
+
+
+def test_refitting_keeps_the_number_of_trees():
+    """The refit learns all rows with as many trees as were found, so it differs in content and not in size."""
+    vectors, labels = task()
+    once, again = (replace(SETTINGS, refit=refit).fit(vectors, labels, seed=1) for refit in (False, True))
+    assert once.booster.num_trees() == again.booster.num_trees()
+    assert once.text != again.text
+
+
+def test_one_moment_is_never_on_both_sides():
+    """Where all rows are of one moment nothing is held out, and all the rounds are used."""
+    vectors, labels = task()
+    moment = replace(vectors, since=np.zeros_like(vectors.since), as_of=np.full_like(vectors.as_of, 5))
+    assert SETTINGS.fit(moment, labels, seed=1).booster.num_trees() == SETTINGS.rounds
+
+
+def test_names_that_lightgbm_refuses():
+    """Feature names with JSON's characters are no trouble, and come back from the folder as they were."""
+    vectors, labels = task()
+    odd = [feature(f'{{"{number}": [a, b]}}', "family 0") for number in range(6)]
+    fitted = SETTINGS.fit(replace(vectors, features=tuple(odd)), labels, seed=1)
+    assert list(fitted.features) == [each.name for each in odd]
+    assert np.isfinite(fitted.score(replace(vectors, features=tuple(odd)))).all()
+
+
+def test_a_weight_on_the_confirmed_raises_scores():
+    """With more weight on confirmed rows every score rises on average."""
+    vectors, labels = task()
+    light, heavy = (replace(SETTINGS, positive_weight=w, patience=60).fit(vectors, labels, seed=1) for w in (1.0, 20.0))
+    assert heavy.score(vectors).mean() > light.score(vectors).mean() + 1
+
+
+def test_labels_it_cannot_learn_from_are_refused():
+    """None, none confirmed, all confirmed, and labels of another shape are errors that tell the way out."""
+    vectors, labels = task(200)
+    with pytest.raises(LabelError, match="got none; give labels"):
+        SETTINGS.fit(vectors, seed=0)
+    with pytest.raises(LabelError, match="of 200 rows 0 are confirmed"):
+        SETTINGS.fit(vectors, np.zeros(200, bool), seed=0)
+    with pytest.raises(LabelError, match="of 200 rows 200 are confirmed"):
+        SETTINGS.fit(vectors, np.ones(200, bool), seed=0)
+    with pytest.raises(LabelError, match=r"shape \(200,\), got bool of shape \(199,\)"):
+        SETTINGS.fit(vectors, labels[1:], seed=0)
+    with pytest.raises(ConfigError, match="rounds >= 1"):
+        LightGBM(rounds=0)
