@@ -43,8 +43,10 @@ class EventsSection(_Section):
 class WindowsSection(_Section):
     """``[windows]``: how time is cut."""
 
-    every: Literal["1d", "1h"] = "1d"
+    every: Literal["1d", "1h", "event"] = "1d"
     horizon: str = "28d"
+    by: str | None = None
+    span: Literal["1d", "1h"] = "1d"
 
 
 class TrainingSection(_Section):
@@ -133,7 +135,7 @@ class Config(_Section):
 
     def windows_spec(self) -> WindowSpec:
         """The windows of the plan."""
-        return WindowSpec(self.windows.every, self.windows.horizon)
+        return WindowSpec(**self.windows.model_dump())
 
     def training_settings(self, zone: str) -> TrainingSettings:
         """The settings of a training, its days as instants in the log's zone."""

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .population import Population
-    from .snapshots import Snapshots
+    from .population import Keyed, Population
+    from .snapshots import Snapshots, WindowSpec
     from .timeline import Timeline
 
-__all__ = ["Context", "Feature", "FeatureFamily", "Shape"]
+    Observation = NDArray[np.int64] | Keyed
+
+__all__ = ["Annotator", "Context", "Feature", "FeatureFamily", "Observer", "Relator", "Shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Shape:
     actions : tuple of str
         The commonest values of ``action``, the commonest first; each gets a count of its own.
     window : str
-        The name of the current window, "1d" or "1h".
+        The name of the current window: "1d", "1h" or "session".
     trailing : tuple of str
         The names of the longer windows that end with the current one, shortest first; the last is the horizon.
     """
@@ -141,8 +143,34 @@ class FeatureFamily(Protocol):
         ``before`` holds the features of the families that come earlier in the plan.
         """
 
-    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:
-        """Count over everyone what this family needs to know of the population: integers, summed over partitions."""
-
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """Write the features into ``columns``, float32 of shape (n_features, n_snapshots), which comes full of NaN."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A family that needs to know what everyone does."""
+
+    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, Observation]:
+        """Count it: integers, which add up over partitions of the entities; the names begin with the family's."""
+
+
+@runtime_checkable
+class Relator(Protocol):
+    """A family that needs a second look at everyone, in the light of what all families observed in the first."""
+
+    def relate(
+        self, timeline: Timeline, snapshots: Snapshots, shape: Shape, population: Population
+    ) -> Mapping[str, Observation]:
+        """Count more: integers, which add up over partitions of the entities."""
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """A family that needs to know, for each event, what others did: the one thing that looks across entities.
+
+    The notes are computed once over all entities, point in time, and travel with the events into any partition.
+    """
+
+    def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
+        """One float32 number per event and name, from what had happened, and was known, before it."""

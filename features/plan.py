@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from ..errors import PlanMismatchError
 from .families import FAMILIES
-from .family import Context, Shape
+from .family import Annotator, Context, Observer, Relator, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
@@ -81,7 +81,7 @@ class FeaturePlan:
     def shape(self) -> Shape:
         """What families are told of the log."""
         roles, windows = self.roles, self.windows
-        return Shape(roles.dimensions, roles.measures, roles.action, self.actions, windows.every, windows.trailing)
+        return Shape(roles.dimensions, roles.measures, roles.action, self.actions, windows.name, windows.trailing)
 
     @cached_property
     def by_family(self) -> dict[str, tuple[Feature, ...]]:
@@ -156,11 +156,30 @@ class FeaturePlan:
 
         Families that judge others need the population of those others, so it grows family by family.
         """
+        timeline = self.annotated(timeline)
         snapshots = snapshots_of(timeline, self.windows)
-        counts: dict[str, NDArray[np.int64]] = {}
+        population = Population()
         for family in self.families:
-            counts |= family.observe(timeline, snapshots, self.shape)
-        return self._build(timeline, snapshots, _Work(Population(counts), threads, progress, learn=True))[1]
+            if isinstance(family, Observer):
+                counts = family.observe(timeline, snapshots, self.shape)
+                population = population.merged(Population.observed(counts))
+        first = population
+        for family in self.families:
+            if isinstance(family, Relator):
+                counts = family.relate(timeline, snapshots, self.shape, first)
+                population = population.merged(Population.observed(counts))
+        return self._build(timeline, snapshots, _Work(population, threads, progress, learn=True))[1]
+
+    def annotated(self, timeline: Timeline) -> Timeline:
+        """The timeline with what families want to know across entities; do it before taking a partition.
+
+        Notes that the timeline has already are kept.
+        """
+        notes = dict(timeline.notes)
+        for family in self.families:
+            if isinstance(family, Annotator) and not any(name.startswith(f"{family.name}.") for name in notes):
+                notes |= family.annotate(timeline, self.shape, self.windows)
+        return replace(timeline, notes=notes)
 
     def vectors(
         self,
@@ -187,10 +206,12 @@ class FeaturePlan:
         PlanMismatchError
             If the timeline lacks a column of the plan.
         """
+        timeline = self.annotated(timeline)
         snapshots = snapshots_of(timeline, self.windows)
         values = self._build(timeline, snapshots, _Work(population, threads, progress))[0]
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
-        return Vectors(entity, snapshots.since, snapshots.as_of, values, self.features, self.fingerprint)
+        last = timeline.row[snapshots.stop - 1]
+        return Vectors(entity, snapshots.since, snapshots.as_of, values, self.features, self.fingerprint, last)
 
     def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
         self._check(timeline)

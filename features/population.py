@@ -23,11 +23,50 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["N_BINS", "Population", "histogram"]
+__all__ = ["N_BINS", "Keyed", "Population", "histogram"]
 
 _BITS = 13
 N_BINS = 1 << _BITS
 _DROP = 32 - _BITS
+
+
+@dataclass(frozen=True, eq=False)
+class Keyed:
+    """Counts by the hash of a value.
+
+    Attributes
+    ----------
+    keys : uint64 array of shape (k,), rising
+    counts : int64 array of shape (k,)
+
+    Examples
+    --------
+    >>> seen = Keyed.of(np.array([9, 4, 9], np.uint64), np.ones(3, np.int64))
+    >>> seen.of_keys(np.array([4, 9, 5], np.uint64))
+    array([1, 2, 0])
+    """
+
+    keys: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.uint64], counts: NDArray[np.int64]) -> Self:
+        """Add up the counts of equal keys."""
+        unique, place = np.unique(keys, return_inverse=True)
+        total = np.zeros(len(unique), np.int64)
+        np.add.at(total, place, counts)
+        return cls(unique, total)
+
+    def of_keys(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The count of each key; 0 for one that was never seen."""
+        if not len(self.keys):
+            return np.zeros(len(keys), np.int64)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.counts[place], 0)
+
+    def merged(self, other: Keyed) -> Keyed:
+        """The counts of both together."""
+        return Keyed.of(np.concatenate([self.keys, other.keys]), np.concatenate([self.counts, other.counts]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +77,28 @@ class Population:
     ----------
     counts : mapping of str to int64 array
         What families observed in the events, by the name they gave it.
+    keyed : mapping of str to Keyed
+        What families observed of single values, by the name they gave it.
     histograms : mapping of str to int64 array of shape (N_BINS,)
         How often each feature fell into each bin; nulls are not counted.
     """
 
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    keyed: Mapping[str, Keyed] = field(default_factory=dict)
+
+    @classmethod
+    def observed(cls, counts: Mapping[str, NDArray[np.int64] | Keyed]) -> Self:
+        """What a family counted."""
+        dense = {name: count for name, count in counts.items() if not isinstance(count, Keyed)}
+        return cls(dense, keyed={name: count for name, count in counts.items() if isinstance(count, Keyed)})
 
     def merged(self, other: Population) -> Population:
         """The population of both together; the order of merging does not matter."""
-        return Population(_sums(self.counts, other.counts), _sums(self.histograms, other.histograms))
+        keyed = dict(self.keyed)
+        for name, counts in other.keyed.items():
+            keyed[name] = keyed[name].merged(counts) if name in keyed else counts
+        return Population(_sums(self.counts, other.counts), _sums(self.histograms, other.histograms), keyed)
 
     def quantile(self, feature: str, share: float) -> float:
         """The value below which ``share`` of the population lies, to the width of a bin; NaN for an empty histogram.
@@ -81,6 +132,11 @@ class Population:
                 kinds.append(kind)
                 places.append(where.astype(np.int64))
                 counts.append(group[name][where])
+        for name in sorted(self.keyed):
+            names.append(name)
+            kinds.append("keyed")
+            places.append(self.keyed[name].keys.view(np.int64))
+            counts.append(self.keyed[name].counts)
         sizes = {name: len(values) for name, values in self.counts.items()}
         lists = pa.list_(pa.int64())
         table = pa.table([pa.array(names, pa.string()), pa.array(kinds, pa.string()), pa.array(places, lists),
@@ -99,12 +155,17 @@ class Population:
         except (pa.ArrowInvalid, KeyError, TypeError) as error:
             message = f"{path}: expected a saved population, cannot read it: {error}"
             raise BundleError(message) from error
-        groups: dict[str, dict[str, NDArray[np.int64]]] = {"counts": {}, "histogram": {}}
-        for row in table.to_pylist():
-            dense = np.zeros(sizes.get(row["name"], N_BINS) if row["kind"] == "counts" else N_BINS, np.int64)
-            dense[row["place"]] = row["count"]
-            groups[row["kind"]][row["name"]] = dense
-        return cls(groups["counts"], groups["histogram"])
+        dense: dict[str, dict[str, NDArray[np.int64]]] = {"counts": {}, "histogram": {}}
+        keyed: dict[str, Keyed] = {}
+        for n in range(table.num_rows):
+            name, kind = table["name"][n].as_py(), table["kind"][n].as_py()
+            place, count = (table[column][n].values.to_numpy() for column in ("place", "count"))
+            if kind == "keyed":
+                keyed[name] = Keyed(place.view(np.uint64), count)
+                continue
+            dense[kind][name] = np.zeros(sizes[name] if kind == "counts" else N_BINS, np.int64)
+            dense[kind][name][place] = count
+        return cls(dense["counts"], dense["histogram"], keyed)
 
     def _histogram(self, feature: str) -> NDArray[np.int64]:
         if feature not in self.histograms:

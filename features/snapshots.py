@@ -26,36 +26,59 @@ __all__ = ["Snapshots", "WindowSpec", "snapshots_of"]
 
 _UNITS = {"h": 3_600_000_000, "d": 86_400_000_000}
 _STEPS = ("1d", "7d")
+_CALENDAR = ("1d", "1h")
 
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """How time is cut.
+    """How time is cut into windows.
 
     Attributes
     ----------
-    every : "1d" or "1h"
-        The current window: a calendar day in the log's zone, or an hour of UTC.
+    every : "1d", "1h" or "event"
+        One vector per calendar day in the log's zone, per hour of UTC, or per event, as of that event.
     horizon : str
         How much history a vector may know, in days: "28d".
+    by : str or None
+        A dimension, such as a session's id: one vector per unbroken run of events of an entity with one value of it,
+        instead of one per ``every``.
+    span : str
+        With one vector per event, how far back the current window reaches: the event and what came before it in "1d".
     """
 
     every: str = "1d"
     horizon: str = "28d"
+    by: str | None = None
+    span: str = "1d"
 
     def __post_init__(self) -> None:
         """Refuse windows that do not exist."""
-        if self.every not in ("1d", "1h"):
-            message = f"expected every = '1d' or '1h', got {self.every!r}"
+        if self.every not in (*_CALENDAR, "event"):
+            message = f"expected every = '1d', '1h' or 'event', got {self.every!r}"
+            raise ConfigError(message)
+        if self.span not in _CALENDAR:
+            message = f"expected span = '1d' or '1h', got {self.span!r}"
             raise ConfigError(message)
         if not re.fullmatch(r"[1-9]\d*d", self.horizon) or self.horizon_width <= self.width:
-            message = f"expected a horizon of whole days longer than {self.every}, such as '28d', got {self.horizon!r}"
+            message = f"expected a horizon of whole days longer than {self.name}, such as '28d', got {self.horizon!r}"
             raise ConfigError(message)
 
     @property
+    def name(self) -> str:
+        """What features call the current window."""
+        if self.by is not None:
+            return "session"
+        return self.span if self.every == "event" else self.every
+
+    @property
+    def calendar(self) -> bool:
+        """Whether windows are days or hours, the same for everyone."""
+        return self.by is None and self.every in _CALENDAR
+
+    @property
     def width(self) -> int:
-        """The current window's width in microseconds."""
-        return micros(self.every)
+        """The current window's width in microseconds; 0 for runs, which last as long as they last."""
+        return 0 if self.by is not None else micros(self.name)
 
     @property
     def horizon_width(self) -> int:
@@ -86,8 +109,8 @@ class Snapshots:
         The first event of each trailing window; each ends at ``stop``.
     history : int64 array of shape (n,)
         The first event of the horizon before the window, which ends at ``start``.
-    prior : int64 array of shape (n,)
-        The first snapshot of the same entity within the horizon before the window.
+    prior, settled : int64 arrays of shape (n,)
+        The snapshots ``prior:settled`` of the same entity lie wholly within the horizon before the window.
     """
 
     rows: NDArray[np.int64]
@@ -99,6 +122,7 @@ class Snapshots:
     trailing: NDArray[np.int64]
     history: NDArray[np.int64]
     prior: NDArray[np.int64]
+    settled: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -114,6 +138,7 @@ class Snapshots:
             rows=self.rows[first : last + 1] - lo,
             trailing=self.trailing[:, lo:hi],
             prior=self.prior[lo:hi] - lo,
+            settled=self.settled[lo:hi] - lo,
             **columns,
         )
 
@@ -130,54 +155,68 @@ def micros(window: str) -> int:
 
 
 def snapshots_of(timeline: Timeline, spec: WindowSpec) -> Snapshots:
-    """Give a snapshot to each entity and window in which it has an event.
+    """Cut a timeline into snapshots: one for each window in which an entity has an event.
 
     Days are those of the timeline's zone; hours are those of UTC, which a change of the clocks does not repeat.
+
+    Raises
+    ------
+    ConfigError
+        If windows go by a dimension that the log does not have.
     """
-    by_day = spec.every == "1d"
-    clock = timeline.wall if by_day else timeline.at
-    zone = timeline.zone if by_day else "UTC"
-    rows = _count(timeline.first, clock, spec.width)
+    by_day = spec.calendar and spec.every == "1d"
+    clock, zone = (timeline.wall, timeline.zone) if by_day else (timeline.at, "UTC")
+    rows, stop, since, as_of = _windows(timeline, clock, spec)
     widths = np.array([micros(name) for name in spec.trailing], np.int64)
-    entity, start, window = _cut(timeline.first, clock, spec.width, rows)
-    stop = np.append(start[1:], len(timeline)) if len(start) else start
-    trailing, history = _reach(rows, timeline.first, clock, window, (spec.width, widths, spec.horizon_width))
-    prior = _prior(rows, window, spec.horizon_width // spec.width)
-    since, as_of = (from_wall((window + step) * spec.width, zone) for step in (0, 1))
-    return Snapshots(rows, entity, since, as_of, start, stop, trailing, history, prior)
+    start, trailing, history = _reach(rows, timeline.first, clock, (since, as_of), (widths, spec.horizon_width))
+    if spec.by is not None:  # a run begins where it begins, though an event of another run may bear the same time
+        start = stop - np.diff(np.concatenate([[0], stop]))
+    prior, settled = _priors(rows, since, as_of, spec.horizon_width)
+    entity = np.repeat(np.arange(len(rows) - 1, dtype=np.int32), np.diff(rows))
+    utc = (from_wall(edge, zone) for edge in (since, as_of))
+    return Snapshots(rows, entity, *utc, start, stop, trailing, history, prior, settled)
+
+
+def _windows(
+    timeline: Timeline, clock: NDArray[np.int64], spec: WindowSpec
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets of each entity's windows, and of each window its last event and its edges on the clock."""
+    if spec.calendar:
+        keys = clock // spec.width
+        rows, stop = _runs(timeline.first, keys, rising=1)
+        number = keys[stop - 1]
+        return rows, stop, number * spec.width, (number + 1) * spec.width
+    if spec.by is None:
+        stop = np.arange(1, len(timeline) + 1)
+        as_of = timeline.at + 1  # the event itself belongs to its window
+        return timeline.first, stop, as_of - spec.width, as_of
+    if spec.by not in timeline.dimensions:
+        message = f"expected windows by one of {', '.join(timeline.dimensions)}, got {spec.by!r}; make it a dimension"
+        raise ConfigError(message)
+    rows, stop = _runs(timeline.first, timeline.dimensions[spec.by].codes.astype(np.int64), rising=0)
+    start = stop - np.diff(np.concatenate([[0], stop]))
+    return rows, stop, timeline.at[start], timeline.at[stop - 1] + 1
 
 
 @kernel
-def _count(first: NDArray[np.int64], clock: NDArray[np.int64], width: int) -> NDArray[np.int64]:
-    """How many windows of each entity hold an event, as offsets."""
-    rows = np.zeros(len(first), np.int64)
-    for e in range(len(first) - 1):
-        count = 0
-        last = np.int64(-1)
-        for i in range(first[e], first[e + 1]):
-            window = clock[i] // width
-            if window > last:  # a clock put back across midnight does not begin the day again
-                count += 1
-                last = window
-        rows[e + 1] = rows[e] + count
-    return rows
+def _runs(
+    first: NDArray[np.int64], keys: NDArray[np.int64], rising: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Unbroken runs of one key within an entity: offsets by entity, and where each run stops.
 
-
-@kernel
-def _cut(
-    first: NDArray[np.int64], clock: NDArray[np.int64], width: int, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """The entity, the first event and the window's number of each snapshot."""
-    n = rows[-1]
-    entity, start, window = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
-    r = 0
+    Where keys are times they must rise: a clock put back across midnight does not begin the day again.
+    """
+    rows, stop = np.zeros(len(first), np.int64), np.empty(len(keys), np.int64)
+    n = 0
     for e in range(len(first) - 1):
+        key = np.int64(0)
         for i in range(first[e], first[e + 1]):
-            number = clock[i] // width
-            if i == first[e] or number > window[r - 1]:
-                entity[r], start[r], window[r] = e, i, number
-                r += 1
-    return entity, start, window
+            if i == first[e] or (keys[i] > key if rising else keys[i] != key):
+                key = keys[i]
+                n += 1
+            stop[n - 1] = i + 1
+        rows[e + 1] = n
+    return rows, stop[:n].copy()
 
 
 @kernel
@@ -185,35 +224,45 @@ def _reach(
     rows: NDArray[np.int64],
     first: NDArray[np.int64],
     clock: NDArray[np.int64],
-    window: NDArray[np.int64],
-    spans: tuple[int, NDArray[np.int64], int],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each trailing window and the horizon begin: one pointer for each, which only moves forward."""
-    width, widths, horizon = spans
-    trailing = np.empty((len(widths), len(window)), np.int64)
-    history = np.empty(len(window), np.int64)
+    edges: tuple[NDArray[np.int64], NDArray[np.int64]],
+    spans: tuple[NDArray[np.int64], int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where the window, each trailing window and the horizon begin: one pointer for each, which only moves forward."""
+    since, as_of = edges
+    widths, horizon = spans
+    start, history = np.empty(len(since), np.int64), np.empty(len(since), np.int64)
+    trailing = np.empty((len(widths), len(since)), np.int64)
     for e in range(len(rows) - 1):
-        for w in range(len(widths) + 1):
+        for w in range(len(widths) + 2):
             i = first[e]
             for r in range(rows[e], rows[e + 1]):
-                bound = window[r] * width - horizon if w == len(widths) else (window[r] + 1) * width - widths[w]
-                while clock[i] < bound:
-                    i += 1
-                if w == len(widths):
-                    history[r] = i
+                if w < len(widths):
+                    bound = as_of[r] - widths[w]
                 else:
+                    bound = since[r] if w == len(widths) else since[r] - horizon
+                while i < first[e + 1] and clock[i] < bound:
+                    i += 1
+                if w < len(widths):
                     trailing[w, r] = i
-    return trailing, history
+                elif w == len(widths):
+                    start[r] = i
+                else:
+                    history[r] = i
+    return start, trailing, history
 
 
 @kernel
-def _prior(rows: NDArray[np.int64], window: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
-    """The first snapshot of the entity that lies within ``reach`` windows before each."""
-    prior = np.empty(len(window), np.int64)
+def _priors(
+    rows: NDArray[np.int64], since: NDArray[np.int64], as_of: NDArray[np.int64], horizon: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The entity's snapshots that lie wholly within the horizon before each: two pointers."""
+    prior, settled = np.empty(len(since), np.int64), np.empty(len(since), np.int64)
     for e in range(len(rows) - 1):
-        p = rows[e]
+        p = s = rows[e]
         for r in range(rows[e], rows[e + 1]):
-            while window[p] < window[r] - reach:
+            while since[p] < since[r] - horizon:
                 p += 1
-            prior[r] = p
-    return prior
+            while s < r and as_of[s] <= since[r]:
+                s += 1
+            prior[r], settled[r] = p, max(p, s)
+    return prior, settled

@@ -10,7 +10,7 @@ their id, and where that does not tell them apart by a hash of their content.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,8 @@ class Timeline:
         The zone whose days and hours count.
     identical : int
         Rows that repeat another in every column and were kept.
+    notes : mapping of str to array of shape (n,)
+        What is known about each event from elsewhere: from other entities' events, or from labels.
     """
 
     entity: pa.StringArray
@@ -89,6 +91,7 @@ class Timeline:
     row: NDArray[np.uint32]
     zone: str = "UTC"
     identical: int = 0
+    notes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.at)
@@ -127,6 +130,7 @@ class Timeline:
             measures={name: values[mask] for name, values in self.measures.items()},
             ids=None if self.ids is None else self.ids[mask],
             row=self.row[mask],
+            notes={name: values[mask] for name, values in self.notes.items()},
         )
 
     def locate(self, ids: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

@@ -41,6 +41,9 @@ class Vectors:
     features : tuple of Feature, length n_features
     plan : str
         Fingerprint of the plan that built these vectors.
+    last : uint32 array of shape (n,), or None
+        Where the window's last event stood in the source. With one vector per event it tells apart those of one entity
+        at one instant.
     """
 
     entity: pa.DictionaryArray
@@ -49,6 +52,7 @@ class Vectors:
     values: NDArray[np.float32]
     features: tuple[Feature, ...]
     plan: str
+    last: NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -92,6 +96,7 @@ class Vectors:
             entity=self.entity.take(pa.array(positions)),
             since=self.since[positions],
             as_of=self.as_of[positions],
+            last=None if self.last is None else self.last[positions],
             values=np.ascontiguousarray(self.values[:, positions]),
         )
 
@@ -132,7 +137,9 @@ class Vectors:
         entity = pa.concat_arrays([part.entity.dictionary_decode() for part in parts]).dictionary_encode()
         since, as_of = (np.concatenate([getattr(part, key) for part in parts]) for key in ("since", "as_of"))
         values = np.concatenate([part.values for part in parts], axis=1)
-        joined = replace(parts[0], entity=entity, since=since, as_of=as_of, values=values)
+        rows = [part.last for part in parts if part.last is not None]
+        last = np.concatenate(rows) if len(rows) == len(parts) else None
+        joined = replace(parts[0], entity=entity, since=since, as_of=as_of, values=values, last=last)
         by_name = entity.dictionary.to_numpy(zero_copy_only=False).argsort(kind="stable").argsort(kind="stable")
         order = np.lexsort((as_of, by_name[entity.indices.to_numpy()]))
         return joined.take(order)

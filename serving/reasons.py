@@ -90,7 +90,7 @@ class _Teller:
         self.told = np.array([bool(feature.phrase) for feature in vectors.features])
         self.families = np.array([feature.family for feature in vectors.features])
         self.subjects = [feature.subject or feature.name for feature in vectors.features]
-        self.noun = {"1d": "days", "1h": "hours"}[model.plan.windows.every]
+        self.noun = {"1d": "days", "1h": "hours"}.get(model.plan.windows.every, "windows")
 
     def tell(self, contributions: Contributions, row: int, position: int, most: int) -> list[Reason]:
         parts = np.where(self.told, contributions.values[row], 0.0)
@@ -122,10 +122,13 @@ class _Teller:
         feature, value = self.vectors.features[number], float(self.vectors.values[number, row])
         if np.isnan(value):
             return False
-        low, high = (self.model.population.quantile(feature.name, share) for share in _UNREMARKABLE)
+        population, (few, most) = self.model.population, _UNREMARKABLE
+        low = population.quantile(feature.name, few)
+        # By the share below its bin: a quantile is the lower edge of a bin, and all that share the bin are usual.
+        below = float(population.share_below(feature.name, np.array([value], np.float32))[0])
         ratio = self.column.get(f"{feature.name}_ratio_vs_own")
         moved = 0.0 if ratio is None else np.nan_to_num(float(self.vectors.values[ratio, row]))
-        return not low <= value <= high or abs(moved) >= _TWICE
+        return not low <= value or below >= most or abs(moved) >= _TWICE
 
     def _reason(self, number: int, row: int, weight: float, parts: NDArray[np.float64]) -> Reason:
         feature = self.vectors.features[number]

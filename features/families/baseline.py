@@ -22,18 +22,15 @@ from ..family import Feature
 from ..kernels import kernel, mad, median, rank_in, rank_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
     from ..population import Population
-    from ..snapshots import Snapshots
-    from ..timeline import Timeline
 
 __all__ = ["Baseline", "own_median"]
 
 _DAY = 86_400e6
+_TINY = 1e-12  # a spread below this is one bin that holds a zero, and would send z out of range
 _SIGMA = 1.4826  # MAD of a normal distribution times this is its standard deviation
 
 
@@ -61,21 +58,18 @@ class Baseline:
         levels = [feature for feature in before if feature.level]
         return (*_history(shape.window, horizon), *(made for base in levels for made in _against(base, horizon)))
 
-    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:  # noqa: ARG002
-        """Needs only the levels' histograms, which the population keeps anyway."""
-        return {}
-
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """One pass for each level."""
         snapshots = context.snapshots
-        columns[0] = np.arange(len(snapshots)) - snapshots.prior
-        columns[1] = (snapshots.since - snapshots.since[snapshots.prior]) / _DAY if len(snapshots) else 0.0
+        columns[0] = snapshots.settled - snapshots.prior
+        age = (snapshots.since - snapshots.since[snapshots.prior]) / _DAY
+        columns[1] = np.where(snapshots.settled > snapshots.prior, age, 0.0)
         ranked = np.empty(int(columns[0].max()) + 1 if len(snapshots) else 1, np.float64)
         for number, level in enumerate(context.levels):
             centre, spread, offset = _usual(context.population, level)
             prior = (self.prior_windows, centre, spread, offset, self.least_spread * spread)
             pair = columns[2 + 2 * number : 4 + 2 * number]
-            _judge(pair, context.earlier[level], (snapshots.rows, snapshots.prior), prior, ranked)
+            _judge(pair, context.earlier[level], (snapshots.rows, snapshots.prior, snapshots.settled), prior, ranked)
 
 
 def own_median(value: float, ratio: float, population: Population, level: str) -> float:
@@ -145,9 +139,9 @@ def _usual(population: Population, level: str) -> tuple[float, float, float]:
     """Everyone's median, spread, and the offset that keeps ratios of small numbers calm (everyone's median, or 1)."""
     low, centre, high, top = (population.quantile(level, share) for share in (0.159, 0.5, 0.841, 0.99))
     spread = (high - low) / 2.0
-    if not spread > 0.0:
+    if not spread > _TINY:
         spread = (top - centre) / 2.326
-    if not spread > 0.0:
+    if not spread > _TINY:
         spread = max(abs(centre), 1.0) if np.isfinite(centre) else 1.0
     centre = centre if np.isfinite(centre) else 0.0
     return centre, spread, max(centre, 1.0) if centre >= 1.0 or centre <= 0.0 else centre
@@ -157,20 +151,25 @@ def _usual(population: Population, level: str) -> tuple[float, float, float]:
 def _judge(
     columns: NDArray[np.float32],
     level: NDArray[np.float32],
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    rows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     prior: tuple[float, float, float, float, float],
     ranked: NDArray[np.float64],
 ) -> None:
     """Slide a sorted array over the entity's earlier windows; read median and MAD off it; shrink; compare."""
-    offsets, first = rows
+    offsets, first, settled = rows
     weight, centre, spread, offset, least = prior
     for e in range(len(offsets) - 1):
-        size, lo = 0, offsets[e]
+        size, lo, hi = 0, offsets[e], offsets[e]
         for r in range(offsets[e], offsets[e + 1]):
-            while lo < first[r]:
+            while lo < min(first[r], hi):
                 if not np.isnan(level[lo]):
                     size = rank_out(ranked, size, level[lo])
                 lo += 1
+            lo, hi = max(lo, first[r]), max(hi, first[r])
+            while hi < settled[r]:
+                if not np.isnan(level[hi]):
+                    size = rank_in(ranked, size, level[hi])
+                hi += 1
             x = level[r]
             if not np.isnan(x):
                 own = median(ranked, size) if size > 0 else 0.0
@@ -182,4 +181,3 @@ def _judge(
                     columns[1, r] = (
                         np.log2((x + offset) / (own + offset)) if x + offset > 0 and own + offset > 0 else 0.0
                     )
-                size = rank_in(ranked, size, x)

@@ -16,13 +16,9 @@ from ..family import Feature
 from ..kernels import enter, forget, kernel, leave
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
-    from ..snapshots import Snapshots
-    from ..timeline import Timeline
 
 __all__ = ["Breadth"]
 
@@ -44,10 +40,6 @@ class Breadth:
             made += [_distinct(name, window, level=False) for window in shape.trailing]
             made.append(_entropy(name, shape.window))
         return tuple(made)
-
-    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:  # noqa: ARG002
-        """Needs nothing of the population."""
-        return {}
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """One pass for each dimension and window."""

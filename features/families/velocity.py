@@ -17,13 +17,9 @@ from ..family import Feature
 from ..kernels import enter, forget, kernel, leave
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
-    from ..snapshots import Snapshots
-    from ..timeline import Timeline
 
 __all__ = ["Velocity"]
 
@@ -45,10 +41,6 @@ class Velocity:
         busiest = [_busiest(span, window) for span in _spans(window)]
         distinct = [_distinct(name, window) for name in shape.dimensions] if window != "1h" else []
         return (*busiest, *_gap_features(window), *distinct)
-
-    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:  # noqa: ARG002
-        """Needs nothing of the population."""
-        return {}
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """Each column group is one pass."""

@@ -16,13 +16,9 @@ from ..family import Feature
 from ..kernels import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
-    from ..snapshots import Snapshots
-    from ..timeline import Timeline
 
 __all__ = ["Volume"]
 
@@ -42,10 +38,6 @@ class Volume:
         counts += [_count("events", "events", window, level=False) for window in shape.trailing]
         counts += [_count(action, f"{action} events", shape.window, level=True) for action in shape.actions]
         return (*counts, *(_measure(name, how, shape.window) for name in shape.measures for how in _STATISTICS))
-
-    def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, NDArray[np.int64]]:  # noqa: ARG002
-        """Needs nothing of the population."""
-        return {}
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """Counts by subtracting positions, the rest by one pass over the window."""

@@ -18,8 +18,9 @@ from plain_reference import midnight, rows_of, wall
 
 from peculiar.features.events import EventLog
 from peculiar.features.families import FAMILIES
-from peculiar.features.family import FeatureFamily
+from peculiar.features.family import FeatureFamily, Observer, Relator
 from peculiar.features.plan import FeaturePlan
+from peculiar.features.population import Keyed, Population
 from peculiar.features.roles import Roles
 from peculiar.features.snapshots import WindowSpec, snapshots_of
 from peculiar.features.vectors import Vectors
@@ -173,21 +174,52 @@ def beyond_horizon(case: Case) -> None:
 
 
 def observed_counts(case: Case) -> None:
-    """What the family observes of the population is integer counts, and those of partitions add up to the whole's."""
-    shape = case.plan.shape
-
-    def observe(events):
-        timeline = timeline_of(events, ZONE)
-        return case.family.observe(timeline, snapshots_of(timeline, case.plan.windows), shape)
-
-    whole = observe(case.events)
+    """What the family observes of everyone is integer counts, and those of partitions add up to the whole's."""
     users = sorted({event.user for event in case.events})
-    split = [observe([e for e in case.events if users.index(e.user) % 3 == n]) for n in range(3)]
-    for name, counts in whole.items():
-        assert counts.dtype == np.int64, f"{name} is {counts.dtype}"
-        total = sum(part[name] for part in split)
-        assert np.array_equal(total, counts), f"{name} of partitions do not add up"
-    assert all(set(part) == set(whole) for part in split), "partitions observe other things"
+    thirds = [[e for e in case.events if users.index(e.user) % 3 == n] for n in range(3)]
+    first = adding_up([observed(case, events) for events in [case.events, *thirds]])
+    adding_up([related(case, events, first) for events in [case.events, *thirds]])
+
+
+def observed(case: Case, events) -> Population:
+    """What a family observes of some events in its first look."""
+    timeline = timeline_of(events, ZONE)
+    if not isinstance(case.family, Observer):
+        return Population()
+    counts = case.family.observe(timeline, snapshots_of(timeline, case.plan.windows), case.plan.shape)
+    return integers(counts)
+
+
+def related(case: Case, events, first: Population) -> Population:
+    """What it counts in its second look, knowing what everyone's first look came to."""
+    timeline = timeline_of(events, ZONE)
+    if not isinstance(case.family, Relator):
+        return Population()
+    return integers(case.family.relate(timeline, snapshots_of(timeline, case.plan.windows), case.plan.shape, first))
+
+
+def integers(counts) -> Population:
+    """Counts as a population, if they are integers."""
+    for name, count in counts.items():
+        kind = (count.counts if isinstance(count, Keyed) else count).dtype
+        assert kind == np.int64, f"{name} is {kind}"
+    return Population.observed(counts)
+
+
+def adding_up(populations: list[Population]) -> Population:
+    """The first of them, if the others add up to it."""
+    whole, *parts = populations
+    total = Population()
+    for part in parts:
+        total = total.merged(part)
+    assert set(total.counts) == set(whole.counts), "partitions observe other things"
+    assert set(total.keyed) == set(whole.keyed), "partitions observe other things"
+    for name, counts in whole.counts.items():
+        assert np.array_equal(total.counts[name], counts), f"{name} of partitions do not add up"
+    for name, counts in whole.keyed.items():
+        same_keys = np.array_equal(total.keyed[name].keys, counts.keys)
+        assert same_keys and np.array_equal(total.keyed[name].counts, counts.counts), f"{name} do not add up"
+    return whole
 
 
 def nulls(case: Case) -> None:

@@ -133,8 +133,8 @@ def test_no_events_no_snapshots():
 
 @pytest.mark.parametrize("every", ["1m", "day", "2d", ""])
 def test_an_unknown_window_is_refused(every):
-    """Windows are a day or an hour."""
-    with pytest.raises(ConfigError, match="expected every = '1d' or '1h', got"):
+    """Windows are a day, an hour, or an event's."""
+    with pytest.raises(ConfigError, match="expected every = '1d', '1h' or 'event', got"):
         WindowSpec(every)
 
 
