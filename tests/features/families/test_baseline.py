@@ -37,9 +37,9 @@ def usual(population, level):
     spread = (high - low) / 2
     if math.isnan(centre):
         return 0.0, 1.0, 1.0
-    if spread == 0:
+    if spread <= 1e-12:
         spread = (top - centre) / 2.326
-    if spread == 0:
+    if spread <= 1e-12:
         spread = max(abs(centre), 1.0)
     return centre, spread, centre if 0 < centre < 1 else max(centre, 1.0)
 
