@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .errors import PeculiarError
+from .errors import ConfigError, LeakageError, PeculiarError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from .config import Config
+    from .features.describe import Description
     from .features.events import EventLog
+    from .features.snapshots import WindowSpec
+    from .training.model import Model
 
 __all__ = ["main"]
 
@@ -35,6 +38,11 @@ _HOME = click.option(
     default=Path(),
     help="Folder of the MLflow store and the audit record, unless MLFLOW_TRACKING_URI names a store.",
 )
+_MODEL = click.option("--model", "model_uri", help="Use the plan and the population of this model.")
+_EVERY = click.option(
+    "--every", type=click.Choice(["1d", "1h", "event"]), help="Overrides windows.every and windows.by."
+)
+_BY = click.option("--by", help="Overrides windows.by: one vector for each run of one value of this column.")
 
 
 class _Group(click.Group):
@@ -45,7 +53,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PeculiarError as error:
             click.echo(f"peculiar: {error}", err=True)
-            ctx.exit(2)
+            ctx.exit(1 if isinstance(error, LeakageError) else 2)  # 1: what was checked is not so
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,6 +130,9 @@ def train(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
 )
+@click.option(
+    "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far, for a model that knows risk."
+)
 @click.option("--budget", default="100/day", show_default=True, help="Alerts that can be read in a day.")
 @click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
@@ -142,6 +153,7 @@ def score(**options: Any) -> None:
         budget=Budget.parse(options["budget"]).per_day,
         days=(_day(options["since"]), _day(options["until"])),
         reasons=options["reasons"],
+        labels=options["labels"],
     )
     with _progress("scoring") as progress:
         written = score_to_file(request, open_store(options["home"]), progress=progress)
@@ -149,6 +161,102 @@ def score(**options: Any) -> None:
     click.echo(oddest(written.table, limit=10))
     click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
     _write_json(options["json_path"], written.to_dict())
+
+
+@main.command()
+@click.argument("events")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
+)
+@_CONFIG
+@_MODEL
+@_EVERY
+@_BY
+@click.option("--since", type=click.DateTime(), help="First day to write; events before it are history.")
+@click.option("--until", type=click.DateTime(), help="The day after the last one to write.")
+@_HOME
+@_JSON
+def features(**options: Any) -> None:
+    """Build the vectors of EVENTS and write them as Parquet, with the plan that says what each column means."""
+    from time import perf_counter
+
+    from .features.output import vectors_to_file
+
+    begun = perf_counter()
+    log, windows, model = _planned(options)
+    zone = log.roles.time_zone
+    with _progress("features") as progress:
+        written = vectors_to_file(
+            log,
+            options["output"],
+            windows=windows,
+            fitted=None if model is None else (model.plan, model.population),
+            period=(_midnight(options["since"], zone), _midnight(options["until"], zone)),
+            progress=progress,
+        )
+    seconds = perf_counter() - begun
+    rate = written.report.admitted / seconds
+    figures = written.to_dict() | {"seconds": seconds, "events_per_second": rate}
+    click.echo(written.report)
+    click.echo(f"  population: {written.population}; plan {written.plan.fingerprint}")
+    click.echo(f"{written.output}: {figures['rows']:,} vectors of {figures['entities']:,} entities, "
+               f"{len(written.plan.features)} features; {seconds:.2f} s, {rate:,.0f} events/s")  # fmt: skip
+    _write_json(options["json_path"], figures)
+
+
+@main.command()
+@click.argument("source", metavar="[EVENTS|VECTORS]", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for a page and pictures."
+)
+@_CONFIG
+@_MODEL
+@_EVERY
+@_BY
+@_HOME
+@_JSON
+def describe(**options: Any) -> None:
+    """Tell what each feature means and how its values lie: of EVENTS, a file of VECTORS, or a model's training."""
+    from rich.console import Console
+
+    from .features.listing import listing
+
+    with _progress("describing") as progress:
+        description = _describe(options, progress)
+        if options["output"] is not None:
+            from .features.page import write_page
+
+            page = write_page(description, options["output"], progress=progress)[0]
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)  # into a file or a pipe: as wide as it is made for
+    for part in listing(description):
+        console.print(part)
+    if options["output"] is not None:
+        click.echo(f"{page}: the same with a picture of each family")
+    _write_json(options["json_path"], description.to_dict())
+
+
+@main.command("check-leaks")
+@click.argument("events")
+@_CONFIG
+@_EVERY
+@_BY
+@click.option("--rows", type=click.IntRange(min=1), default=200, show_default=True, help="About how many vectors.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@_JSON
+def check_leaks(**options: Any) -> None:
+    """Check that no feature knows the future: spoil it, build a sample of vectors again, compare the bits.
+
+    Everything at or after a vector's end is deleted, altered and shuffled. Ends with 1 if any value changes.
+    """
+    from .features.leaks import check_leaks as check
+
+    log, windows, _ = _planned(options)
+    with _progress("checking") as progress:
+        report = check(log, windows=windows, rows=options["rows"], seed=options["seed"], progress=progress)
+    click.echo(report)
+    _write_json(options["json_path"], report.to_dict())
+    report.check()
 
 
 @main.command()
@@ -193,6 +301,66 @@ def _open(events: str, config: Config) -> EventLog:
     if log.left_out:
         click.echo(f"  no role for {', '.join(log.left_out)}")
     return log
+
+
+def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, Model | None]:
+    """The log, and what its vectors are made by: the windows of the settings and options, or a model."""
+    from dataclasses import replace
+
+    from .config import load_config
+
+    config = load_config(options["config_path"])
+    if options.get("model_uri"):
+        if options["every"] or options["by"]:
+            raise ConfigError("expected either --model, which has windows of its own, or --every and --by, got both")
+        from .features.events import EventLog
+
+        model = _load(options)
+        return EventLog.open(options["events"], model.plan.roles), None, model
+    windows = config.windows_spec()
+    if options["every"]:
+        windows = replace(windows, every=options["every"], by=None)
+    if options["by"]:
+        windows = replace(windows, by=options["by"])
+    return _open(options["events"], config), windows, None
+
+
+def _describe(options: Mapping[str, Any], progress: Callable[[str, float], None]) -> Description:
+    from .features.describe import describe, describe_file, describe_population, holds_vectors
+    from .features.plan import FeaturePlan
+
+    source = options["source"]
+    if source is None:
+        if not options["model_uri"]:
+            raise ConfigError("expected EVENTS, a file of vectors, or --model, got none of them")
+        model = _load(options)
+        return describe_population(model.plan, model.population, f"training of {options['model_uri']}")
+    if holds_vectors(source):
+        return describe_file(source)
+    log, windows, known = _planned({**options, "events": source})
+    timeline, _, _ = log.read()
+    if known is not None:
+        return describe(known.vectors(timeline, progress=progress), log.source.name)
+    plan = FeaturePlan.for_log(timeline, log.roles, windows)
+    return describe(plan.vectors(timeline, plan.fit(timeline, progress=progress)), log.source.name)
+
+
+def _load(options: Mapping[str, Any]) -> Model:
+    from .training.references import load
+    from .training.store import open_store
+
+    return load(open_store(options["home"]), options["model_uri"]).model
+
+
+def _midnight(given: Any, zone: str) -> int | None:
+    """The instant at which a day begins in a zone."""
+    if given is None:
+        return None
+    import numpy as np
+
+    from .features.columns import from_wall
+
+    return int(from_wall(np.array([given.date()], "datetime64[us]").astype(np.int64), zone)[0])
 
 
 def _day(given: Any) -> Any:

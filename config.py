@@ -38,6 +38,8 @@ class EventsSection(_Section):
     measures: tuple[str, ...] = ()
     audit_only: tuple[str, ...] = ()
     time_zone: str = "UTC"
+    place: tuple[str, str] | None = None
+    peer_by: str | None = None
 
 
 class WindowsSection(_Section):

@@ -118,7 +118,8 @@ def run(folder: Path, home: Path, *, seed: int) -> dict[str, dict[str, float]]:
 def _measured(protocol: Protocol, store: Store, result: TrainingResult, model_uri: str) -> dict[str, float]:
     """Score the week from raw events with the registered model, and judge by the book's protocol."""
     output = store.home / "scores.parquet"
-    written = score_to_file(ScoringRequest(protocol.events, model_uri, output, days=_WEEK, reasons=0), store)
+    request = ScoringRequest(protocol.events, model_uri, output, days=_WEEK, reasons=0, labels=protocol.labels)
+    written = score_to_file(request, store)
     vectors, score = written.batch.vectors, written.table["score"].to_numpy()
     timeline, _, _ = EventLog.open(protocol.events, protocol.config.roles()).read()
     labels = read_labels(protocol.labels, locate=timeline.locate)

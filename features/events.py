@@ -153,6 +153,8 @@ class EventLog:
         door.reject("no entity", (entity.codes < 0) | _is_empty(entity))
         dimensions = {name: col.encode(table[name]) for name in self.roles.dimensions}
         measures = {name: self._measure(table, name, door) for name in self.roles.measures}
+        place = self._place(table, door)
+        peer = col.encode(table[self.roles.peer_by]) if self.roles.peer_by else None
         ids = col.encode_ids(table[self.roles.id]) if self.roles.id else None
         raw = table
         del table
@@ -160,7 +162,7 @@ class EventLog:
         still = door.kept()
         outside = outside if outside is None or still is None else outside & still
         kept = door.kept(outside)
-        arrivals = Arrivals(entity, at, ids, dimensions, measures, self.roles.time_zone)
+        arrivals = Arrivals(entity, at, ids, dimensions, measures, self.roles.time_zone, place, peer)
         timeline, dropped = sort_events(arrivals, kept)
         for reason, rows in dropped.items():
             door.reject_rows(reason, rows)
@@ -186,6 +188,17 @@ class EventLog:
         values, bad = col.numbers(table[name])
         door.reject(f"{name} is not a finite number", bad)
         return values
+
+    def _place(self, table: pa.Table, door: _Door) -> NDArray[np.float64] | None:
+        """Latitude and longitude; half a place is none."""
+        if self.roles.place is None:
+            return None
+        place = np.empty((2, len(table)))
+        for row, name, limit in zip(place, self.roles.place, (90, 180), strict=True):
+            row[:], bad = col.numbers(table[name])
+            door.reject(f"{name} is no number from -{limit} to {limit}", bad | (np.abs(row) > limit))
+        place[:, np.isnan(place).any(axis=0)] = np.nan
+        return place
 
     def _report(self, door: _Door, timeline: Timeline, outside: NDArray[np.bool_] | None) -> DataReport:
         if len(timeline) == 0 and door.rows and outside is None:

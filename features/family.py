@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Observation = NDArray[np.int64] | Keyed
 
-__all__ = ["Annotator", "Context", "Feature", "FeatureFamily", "Observer", "Relator", "Shape"]
+__all__ = ["Annotator", "Context", "Feature", "FeatureFamily", "Learner", "Observer", "Relator", "Shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,16 @@ class Shape:
         The name of the current window: "1d", "1h" or "session".
     trailing : tuple of str
         The names of the longer windows that end with the current one, shortest first; the last is the horizon.
+    baskets : tuple of str
+        Dimensions of which many entities have values in common, so that combinations of them mean something.
+    shared : tuple of str
+        Dimensions whose values few entities touch (devices, addresses, terminals), so that it matters who else does.
+    risky : tuple of str
+        Dimensions at whose values trouble can gather; none where the plan was made without labels.
+    located : bool
+        Whether events may have a place.
+    peer_by : str or None
+        The column whose equal values make entities peers.
     """
 
     dimensions: tuple[str, ...]
@@ -94,6 +104,11 @@ class Shape:
     actions: tuple[str, ...]
     window: str
     trailing: tuple[str, ...]
+    baskets: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    risky: tuple[str, ...] = ()
+    located: bool = False
+    peer_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +178,17 @@ class Relator(Protocol):
         self, timeline: Timeline, snapshots: Snapshots, shape: Shape, population: Population
     ) -> Mapping[str, Observation]:
         """Count more: integers, which add up over partitions of the entities."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A family that judges by how the columns of the families before it are spread, in ways histograms do not tell."""
+
+    def learn(self, context: Context) -> Mapping[str, Observation]:
+        """Count what the families before made of some entities, before this family is filled.
+
+        Integers, which add up over partitions of the entities; the names begin with the family's.
+        """
 
 
 @runtime_checkable

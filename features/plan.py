@@ -20,11 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import PlanMismatchError
+from .exchange import TROUBLE, places_of_few
 from .families import FAMILIES
-from .family import Annotator, Context, Observer, Relator, Shape
+from .family import Annotator, Context, Learner, Observer, Relator, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
+from .survey import in_common
 from .vectors import Vectors
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ __all__ = ["FeaturePlan"]
 _FORMAT = 1
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
+_SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class FeaturePlan:
         The actions that get counts of their own, the commonest first.
     families : tuple of FeatureFamily
         In the order of the vector.
+    baskets : tuple of str
+        Dimensions whose combinations are judged.
+    shared : tuple of str
+        Dimensions of which it matters who else touches their values.
+    risky : tuple of str
+        Dimensions at whose values known trouble is counted; none without labels.
 
     Examples
     --------
@@ -71,17 +80,33 @@ class FeaturePlan:
     windows: WindowSpec = field(default_factory=WindowSpec)
     actions: tuple[str, ...] = ()
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(made() for made in FAMILIES.values()))
+    baskets: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    risky: tuple[str, ...] = ()
 
     @classmethod
     def for_log(cls, timeline: Timeline, roles: Roles, windows: WindowSpec | None = None) -> Self:
-        """The default plan for a log: every family, with counts for its commonest actions."""
-        return cls(roles, windows or WindowSpec(), _commonest(timeline, roles.action))
+        """The default plan for a log: every family, with counts for its commonest actions.
+
+        A dimension is shared if the value of a typical event is touched by at most one entity in twenty; trouble can
+        gather at those touched by at most every other one. A timeline without notes of trouble has no risky dimension.
+        """
+        windows = windows or WindowSpec()
+        baskets = tuple(name for name in roles.dimensions if in_common(timeline, name))
+        names = [name for name in roles.dimensions if name != windows.by]
+        shared = places_of_few(timeline, names, most=_SHARED)
+        risky = places_of_few(timeline, names, most=_RISKY) if TROUBLE in timeline.notes else ()
+        actions = _commonest(timeline, roles.action)
+        return cls(roles, windows, actions, baskets=baskets, shared=shared, risky=risky)
 
     @property
     def shape(self) -> Shape:
         """What families are told of the log."""
         roles, windows = self.roles, self.windows
-        return Shape(roles.dimensions, roles.measures, roles.action, self.actions, windows.name, windows.trailing)
+        seen = (roles.dimensions, roles.measures, roles.action, self.actions, windows.name, windows.trailing)
+        return Shape(
+            *seen, self.baskets, self.shared, self.risky, located=roles.place is not None, peer_by=roles.peer_by
+        )
 
     @cached_property
     def by_family(self) -> dict[str, tuple[Feature, ...]]:
@@ -140,7 +165,9 @@ class FeaturePlan:
         except TypeError as error:
             message = f"the plan has a setting that this version does not know: {error}; use the version that made it"
             raise PlanMismatchError(message) from error
-        plan = cls(Roles.from_dict(plain["roles"]), WindowSpec(**plain["windows"]), tuple(plain["actions"]), families)
+        roles, windows = Roles.from_dict(plain["roles"]), WindowSpec(**plain["windows"])
+        dimensions = (tuple(plain[use]) for use in ("baskets", "shared", "risky"))
+        plan = cls(roles, windows, tuple(plain["actions"]), families, *dimensions)
         if plan.fingerprint != plain["fingerprint"]:
             message = (
                 f"the plan was made with other definitions ({plain['fingerprint']}, now {plan.fingerprint}); use the "
@@ -156,6 +183,7 @@ class FeaturePlan:
 
         Families that judge others need the population of those others, so it grows family by family.
         """
+        self._check(timeline)
         timeline = self.annotated(timeline)
         snapshots = snapshots_of(timeline, self.windows)
         population = Population()
@@ -225,6 +253,10 @@ class FeaturePlan:
             for family in self.families:
                 features = self.by_family[family.name]
                 here = slice(done, done + len(features))
+                if work.learn and isinstance(family, Learner):
+                    view = self._viewer((timeline, population, values), done)
+                    for counts in pool.map(family.learn, map(view, parts, rows)):
+                        population = population.merged(Population.observed(counts))
                 fill = self._filler(family, (timeline, population, values), here)
                 list(pool.map(fill, parts, rows))
                 if work.learn:
@@ -237,22 +269,35 @@ class FeaturePlan:
     def _filler(
         self, family: FeatureFamily, data: tuple[Timeline, Population, NDArray[np.float32]], here: slice
     ) -> Callable[[Snapshots, tuple[int, int]], None]:
-        timeline, population, values = data
-        before = self.features[: here.start]
-        levels = tuple(feature.name for feature in before if feature.level)
+        values, view = data[2], self._viewer(data, here.start)
 
         def fill(part: Snapshots, rows: tuple[int, int]) -> None:
             columns = values[here, rows[0] : rows[1]]
             columns[:] = np.nan
             if len(part) and len(columns):
-                earlier = {feature.name: values[n, rows[0] : rows[1]] for n, feature in enumerate(before)}
-                family.fill(columns, Context(timeline, part, population, self.shape, earlier, levels))
+                family.fill(columns, view(part, rows))
 
         return fill
+
+    def _viewer(
+        self, data: tuple[Timeline, Population, NDArray[np.float32]], done: int
+    ) -> Callable[[Snapshots, tuple[int, int]], Context]:
+        """What a family may look at in each part, once so many columns are done."""
+        timeline, population, values = data
+        before = self.features[:done]
+        levels = tuple(feature.name for feature in before if feature.level)
+
+        def view(part: Snapshots, rows: tuple[int, int]) -> Context:
+            earlier = {feature.name: values[n, rows[0] : rows[1]] for n, feature in enumerate(before)}
+            return Context(timeline, part, population, self.shape, earlier, levels)
+
+        return view
 
     def _check(self, timeline: Timeline) -> None:
         missing = [name for name in self.roles.dimensions if name not in timeline.dimensions]
         missing += [name for name in self.roles.measures if name not in timeline.measures]
+        missing += [] if self.roles.place is None or timeline.place is not None else self.roles.place
+        missing += [] if self.roles.peer_by is None or timeline.peer is not None else [self.roles.peer_by]
         if missing:
             message = f"the plan needs the columns {', '.join(missing)}, which these events were read without"
             raise PlanMismatchError(message)
@@ -264,6 +309,9 @@ class FeaturePlan:
             "roles": self.roles.to_dict(),
             "windows": asdict(self.windows),
             "actions": list(self.actions),
+            "baskets": list(self.baskets),
+            "shared": list(self.shared),
+            "risky": list(self.risky),
             "families": families,
         }
 

@@ -18,16 +18,16 @@ from ..errors import BundleError, PlanMismatchError
 from .kernels import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["N_BINS", "Keyed", "Population", "histogram"]
+__all__ = ["BIN_BITS", "LOWER_EDGES", "N_BINS", "Keyed", "Population", "bins_of", "histogram"]
 
-_BITS = 13
-N_BINS = 1 << _BITS
-_DROP = 32 - _BITS
+BIN_BITS = 13
+N_BINS = 1 << BIN_BITS
+_DROP = 32 - BIN_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,7 @@ class Population:
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     keyed: Mapping[str, Keyed] = field(default_factory=dict)
+    _derived: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def observed(cls, counts: Mapping[str, NDArray[np.int64] | Keyed]) -> Self:
@@ -100,6 +101,12 @@ class Population:
             keyed[name] = keyed[name].merged(counts) if name in keyed else counts
         return Population(_sums(self.counts, other.counts), _sums(self.histograms, other.histograms), keyed)
 
+    def derive(self, name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Something worked out of the counts, made once and kept as long as the population is."""
+        if name not in self._derived:
+            self._derived[name] = make()
+        return self._derived[name]
+
     def quantile(self, feature: str, share: float) -> float:
         """The value below which ``share`` of the population lies, to the width of a bin; NaN for an empty histogram.
 
@@ -108,18 +115,18 @@ class Population:
         PlanMismatchError
             If the population knows no such feature.
         """
-        counts = self._histogram(feature)
+        counts = self.histogram_of(feature)
         total = int(counts.sum())
         if total == 0:
             return float("nan")
         bin_number = int(np.searchsorted(np.cumsum(counts), max(share * total, 1.0), side="left"))
-        return float(_LOWER_EDGES[min(bin_number, N_BINS - 1)])
+        return float(LOWER_EDGES[min(bin_number, N_BINS - 1)])
 
     def share_below(self, feature: str, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """The share of the population strictly below the bin of each value; NaN where the value is null."""
-        counts = self._histogram(feature)
+        counts = self.histogram_of(feature)
         below = np.concatenate([[0], np.cumsum(counts)]) / max(1, int(counts.sum()))
-        shares = below[_bins(np.nan_to_num(values, nan=0.0))]
+        shares = below[bins_of(np.nan_to_num(values, nan=0.0))]
         return np.where(np.isnan(values), np.nan, shares)
 
     def save(self, path: Path) -> None:
@@ -167,7 +174,14 @@ class Population:
             dense[kind][name][place] = count
         return cls(dense["counts"], dense["histogram"], keyed)
 
-    def _histogram(self, feature: str) -> NDArray[np.int64]:
+    def histogram_of(self, feature: str) -> NDArray[np.int64]:
+        """How often a feature fell into each bin, int64 of shape (N_BINS,).
+
+        Raises
+        ------
+        PlanMismatchError
+            If the population knows no such feature.
+        """
         if feature not in self.histograms:
             message = f"the population knows no feature {feature!r}; it was fitted with another plan"
             raise PlanMismatchError(message)
@@ -200,7 +214,8 @@ def _count(words: NDArray[np.uint32], drop: int, n_bins: int) -> NDArray[np.int6
     return counts
 
 
-def _bins(values: NDArray[np.float32]) -> NDArray[np.intp]:
+def bins_of(values: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The bin of each value; one of its own for null, which no histogram counts."""
     words = np.asarray(values, np.float32).view(np.uint32)
     flipped = np.where(words >> np.uint32(31), ~words, words | np.uint32(0x80000000))
     return (flipped >> np.uint32(_DROP)).astype(np.intp)
@@ -212,7 +227,7 @@ def _edges() -> NDArray[np.float32]:
     return words.astype(np.uint32).view(np.float32)
 
 
-_LOWER_EDGES = _edges()
+LOWER_EDGES = _edges()
 
 
 def _sums(

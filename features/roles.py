@@ -33,6 +33,8 @@ ID_NAMES = ("event_id", "id", "transaction_id", "tx_id", "uuid", "event_uuid")
 ACTION_NAMES = ("action", "event_type", "event", "type", "activity", "verb", "operation")
 MEASURE_NAMES = ("amount", "price", "value", "bytes", "size", "duration", "quantity", "qty", "count", "total", "cost")
 LABEL_WORDS = ("label", "is_fraud", "fraud", "target", "is_anomaly", "anomaly", "scenario", "known_at", "outcome")
+LATITUDE_NAMES = ("lat", "latitude")
+LONGITUDE_NAMES = ("lon", "lng", "longitude")
 PROTECTED_WORDS = (
     "gender", "sex", "age", "birth", "race", "ethnic", "religion", "nationality", "marital", "disab", "orientation",
     "pregnan", "union_member", "health",
@@ -61,6 +63,10 @@ class Roles:
         Attributes that may only ever slice a report for fairness; no feature is made of them.
     time_zone : str
         The zone in which days begin and hours are told, and in which times without a zone are read.
+    place : pair of str or None
+        The columns of latitude and longitude, in degrees.
+    peer_by : str or None
+        A categorical column whose equal values make entities peers: a branch, a department. It may be a dimension too.
     """
 
     entity: str
@@ -71,11 +77,14 @@ class Roles:
     measures: tuple[str, ...] = ()
     audit_only: tuple[str, ...] = ()
     time_zone: str = "UTC"
+    place: tuple[str, str] | None = None
+    peer_by: str | None = None
 
     def __post_init__(self) -> None:
         """Put the action among the dimensions, and refuse contradictions."""
         if self.action is not None and self.action not in self.dimensions:
             object.__setattr__(self, "dimensions", (self.action, *self.dimensions))
+        _check_pair(self.place)
         self._check_single_part()
         try:
             ZoneInfo(self.time_zone)
@@ -84,7 +93,7 @@ class Roles:
             raise SchemaError(message) from None
 
     def _check_single_part(self) -> None:
-        parts = [self.entity, self.at, *filter(None, [self.id]), *self.dimensions, *self.measures, *self.audit_only]
+        parts = [*self.columns, *self.audit_only]
         twice = sorted({part for part in parts if parts.count(part) > 1})
         if twice:
             message = (
@@ -95,7 +104,9 @@ class Roles:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that features are made of, and the id."""
-        return (self.entity, self.at, *filter(None, [self.id]), *self.dimensions, *self.measures)
+        peer_by = () if self.peer_by is None or self.peer_by in self.dimensions else (self.peer_by,)
+        others = (*self.dimensions, *self.measures, *(self.place or ()), *peer_by)
+        return (self.entity, self.at, *filter(None, [self.id]), *others)
 
     def check(self, schema: pa.Schema, where: str) -> None:
         """See that each column exists and can play its part.
@@ -111,9 +122,9 @@ class Roles:
                 hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(schema.names)}"
                 message = f"{where}: expected a column {column!r}, found none{hint}"
                 raise SchemaError(message)
-        for column in self.dimensions:
+        for column in (*self.dimensions, *filter(None, [self.peer_by])):
             _check_dimension(schema.field(column), where)
-        for column in self.measures:
+        for column in (*self.measures, *(self.place or ())):
             _check_measure(schema.field(column), where)
         _check_time(schema.field(self.at), where)
         _check_entity(schema.field(self.entity), where)
@@ -173,18 +184,25 @@ def guess_roles(schema: pa.Schema, where: str = "the log") -> tuple[Roles, tuple
     taken = {entity, at, event_id} if (event_id := _named(schema, ID_NAMES, _could_be_entity)) else {entity, at}
     rest = [field for field in schema if field.name not in taken and not _is_label(field.name)]
     protected = tuple(field.name for field in rest if _is_protected(field.name))
-    rest = [field for field in rest if field.name not in protected]
+    place = _guessed_place(schema)
+    rest = [field for field in rest if field.name not in (*protected, *(place or ()))]
     dimensions = tuple(field.name for field in rest if _could_be_dimension(field))
     action = next((name for name in ACTION_NAMES if name in dimensions), None)
     measures = tuple(field.name for field in rest if field.name not in dimensions and _could_be_measure(field))
-    roles = Roles(entity, at, event_id, dimensions, action, measures, protected)
-    used = {*taken, *dimensions, *measures, *protected}
+    roles = Roles(entity, at, event_id, dimensions, action, measures, protected, place=place)
+    used = {*roles.columns, *protected}
     return roles, tuple(name for name in schema.names if name not in used)
 
 
 def _named(schema: pa.Schema, names: tuple[str, ...], fits: Any) -> str | None:
     lower = {field.name.lower(): field for field in schema}
     return next((lower[name].name for name in names if name in lower and fits(lower[name].type)), None)
+
+
+def _guessed_place(schema: pa.Schema) -> tuple[str, str] | None:
+    """Latitude and longitude, if both are there as numbers."""
+    latitude, longitude = (_named(schema, names, _is_number) for names in (LATITUDE_NAMES, LONGITUDE_NAMES))
+    return None if latitude is None or longitude is None else (latitude, longitude)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -241,6 +259,12 @@ def _is_protected(name: str) -> bool:
     words = _words(name)
     stems = any(word == mark or (len(mark) > 3 and word.startswith(mark)) for word in words for mark in PROTECTED_WORDS)
     return stems or any("_" in mark and mark in "_".join(words) for mark in PROTECTED_WORDS)
+
+
+def _check_pair(place: tuple[str, ...] | None) -> None:
+    if place is not None and len(place) != 2:
+        message = f"expected place = [latitude, longitude], two columns, got {', '.join(place) or 'none'}"
+        raise SchemaError(message)
 
 
 def _check_dimension(field: pa.Field, where: str) -> None:

@@ -47,6 +47,10 @@ class Arrivals:
     measures : mapping of str to float64 array of shape (n,), NaN is null
     zone : str
         The zone whose days and hours count.
+    place : float64 array of shape (2, n) or None
+        Latitude and longitude in degrees; both are NaN where the place is not known.
+    peer : Codes or None
+        What makes entities peers.
     """
 
     entity: Codes
@@ -55,6 +59,8 @@ class Arrivals:
     dimensions: Mapping[str, Codes]
     measures: Mapping[str, NDArray[np.float64]]
     zone: str = "UTC"
+    place: NDArray[np.float64] | None = None
+    peer: Codes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,10 @@ class Timeline:
         Rows that repeat another in every column and were kept.
     notes : mapping of str to array of shape (n,)
         What is known about each event from elsewhere: from other entities' events, or from labels.
+    place : float64 array of shape (2, n) or None
+        Latitude and longitude in degrees; both are NaN where the place is not known.
+    peer : Codes or None
+        What makes entities peers.
     """
 
     entity: pa.StringArray
@@ -92,6 +102,8 @@ class Timeline:
     zone: str = "UTC"
     identical: int = 0
     notes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    place: NDArray[np.float64] | None = None
+    peer: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.at)
@@ -105,6 +117,14 @@ class Timeline:
     def owner(self) -> NDArray[np.int32]:
         """The entity code of each event, int32 of shape (n,)."""
         return np.repeat(np.arange(len(self.entity), dtype=np.int32), np.diff(self.first))
+
+    @cached_property
+    def by_time(self) -> NDArray[np.uint32]:
+        """Positions in the order of time, uint32 of shape (n,); those of one instant in no order that matters."""
+        if not len(self):
+            return np.empty(0, np.uint32)
+        order = _in_source(self.row, int(self.row.max()) + 1)
+        return order[_by_time(_gather(self.at, order), None)]
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
@@ -131,6 +151,8 @@ class Timeline:
             ids=None if self.ids is None else self.ids[mask],
             row=self.row[mask],
             notes={name: values[mask] for name, values in self.notes.items()},
+            place=None if self.place is None else self.place[:, mask],
+            peer=None if self.peer is None else Codes(self.peer.codes[mask], self.peer.values),
         )
 
     def locate(self, ids: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -161,10 +183,9 @@ class Timeline:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all events that does not depend on their order or partition, 32 hexadecimal digits."""
-        everything = slice(None)
         hashes = stable_hash(self.entity)[self.owner]
         hashes = _mix(hashes, self.at.view(np.uint64))
-        hashes = _mix(hashes, _content(self.dimensions, self.measures, everything, len(self)))
+        hashes = _mix(hashes, _content(self, slice(None), len(self)))
         if self.ids is not None:
             hashes = _mix(hashes, self.ids)
         total, parity = np.add.reduce(hashes, dtype=np.uint64), np.bitwise_xor.reduce(hashes)
@@ -219,6 +240,20 @@ def _is_sorted(values: NDArray[np.int64]) -> bool:
 
 
 @kernel
+def _in_source(row: NDArray[np.uint32], n_rows: int) -> NDArray[np.uint32]:
+    """Positions in the order of their rows in the source, which is nearly that of time: one pass marks, one gathers."""
+    place = np.full(n_rows, -1, np.int64)
+    for i in range(len(row)):
+        place[row[i]] = i
+    order, n = np.empty(len(row), np.uint32), 0
+    for position in place:
+        if position >= 0:
+            order[n] = position
+            n += 1
+    return order
+
+
+@kernel
 def _by_entity(
     codes: NDArray[np.int32], rows: NDArray[np.uint32], n_entities: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
@@ -257,7 +292,7 @@ def _settle_ties(
         return row, none, 0
     run = np.cumsum(~with_last[:-1])[tied]
     rows = row[tied].astype(np.intp)
-    content = _content(arrivals.dimensions, arrivals.measures, rows, len(rows))
+    content = _content(arrivals, rows, len(rows))
     ids = np.zeros(len(rows), np.uint64) if arrivals.ids is None else arrivals.ids.keys[rows]
     null = np.zeros(len(rows), np.bool_) if arrivals.ids is None else arrivals.ids.null_at(rows)
     order = np.lexsort((content, ids, null, run))
@@ -282,7 +317,7 @@ def _clashing_ids(arrivals: Arrivals, row: NDArray[np.uint32]) -> NDArray[np.int
     if len(suspects) == 0:
         return np.empty(0, np.intp)
     rows = row[suspects].astype(np.intp)
-    content = _content(arrivals.dimensions, arrivals.measures, rows, len(rows))
+    content = _content(arrivals, rows, len(rows))
     order = np.lexsort((content, arrivals.entity.hashes(rows), arrivals.at[rows], keys[suspects]))
     ordered = keys[suspects][order]
     return suspects[order[1:][ordered[1:] == ordered[:-1]]]
@@ -303,6 +338,9 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
     columns |= {f"m:{name}": values for name, values in arrivals.measures.items()}
     if arrivals.ids is not None:
         columns["ids"] = arrivals.ids.keys
+    if arrivals.peer is not None:
+        columns["peer"] = arrivals.peer.codes
+    columns |= dict(zip(("latitude", "longitude"), () if arrivals.place is None else arrivals.place, strict=False))
     with ThreadPoolExecutor() as pool:
         taken = dict(zip(columns, pool.map(lambda column: _gather(column, row), columns.values()), strict=True))
     return Timeline(
@@ -315,21 +353,20 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
         row=row,
         zone=arrivals.zone,
         identical=identical,
+        place=None if arrivals.place is None else np.stack([taken["latitude"], taken["longitude"]]),
+        peer=None if arrivals.peer is None else Codes(taken["peer"], arrivals.peer.values),
     )
 
 
-def _content(
-    dimensions: Mapping[str, Codes],
-    measures: Mapping[str, NDArray[np.float64]],
-    rows: NDArray[np.intp] | slice,
-    n: int,
-) -> NDArray[np.uint64]:
+def _content(events: Arrivals | Timeline, rows: NDArray[np.intp] | slice, n: int) -> NDArray[np.uint64]:
     """A hash of what each event was, the same on every machine and for every order of rows."""
     hashes = np.zeros(n, np.uint64)
-    for name in sorted(dimensions):
-        hashes = _mix(hashes, dimensions[name].hashes(rows))
-    for name in sorted(measures):
-        values = measures[name][rows] + 0.0  # -0.0 equals 0.0, so it must hash alike
+    texts = [events.dimensions[name] for name in sorted(events.dimensions)]
+    for codes in (*texts, *filter(None, [events.peer])):
+        hashes = _mix(hashes, codes.hashes(rows))
+    numbers = [events.measures[name] for name in sorted(events.measures)]
+    for column in (*numbers, *(() if events.place is None else events.place)):
+        values = column[rows] + 0.0  # -0.0 equals 0.0, so it must hash alike
         hashes = _mix(hashes, np.where(np.isnan(values), np.nan, values).view(np.uint64))
     return hashes
 

@@ -88,6 +88,13 @@ class Vectors:
             numbers.setdefault(feature.family, []).append(number)
         return {family: np.array(columns, np.intp) for family, columns in numbers.items()}
 
+    def groups(self) -> dict[tuple[str, str], NDArray[np.intp]]:
+        """The column numbers of each subject of each family, in the order of first appearance."""
+        numbers: dict[tuple[str, str], list[int]] = {}
+        for number, feature in enumerate(self.features):
+            numbers.setdefault((feature.family, feature.subject), []).append(number)
+        return {group: np.array(columns, np.intp) for group, columns in numbers.items()}
+
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Vectors:
         """Keep the given rows: positions, or a mask of shape (n,)."""
         positions = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows

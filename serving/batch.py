@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +10,13 @@ import pyarrow as pa
 
 from ..audit import Use, record
 from ..features.columns import from_wall
+from ..features.output import write_parquet
 from ..training.references import load
 from ..training.tracking import RunRecord, log_inputs, running, write_record
 from .scoring import score_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import date
     from pathlib import Path
 
@@ -49,6 +48,8 @@ class ScoringRequest:
         The first day to score and the day after the last, in the zone of the model's roles; None leaves a side open.
     reasons : int
         Reasons per alert.
+    labels : object, optional
+        Confirmed trouble: a path, or anything that speaks Arrow; for a model that knows risk.
     """
 
     events: object
@@ -57,6 +58,7 @@ class ScoringRequest:
     budget: int = 100
     days: tuple[date | None, date | None] = (None, None)
     reasons: int = 3
+    labels: object | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +121,15 @@ def score_to_file(
         If there is no such model, or its files are not those that were registered.
     SchemaError
         If the events lack a column, or none can be read.
+    LabelError
+        If the labels cannot be tied to the events.
     """
     loaded = load(store, request.model_uri)
     since, until = (_instant(day, loaded.model.plan.roles.time_zone) for day in request.days)
     batch = score_batch(
         loaded.model,
         request.events,
+        labels=request.labels,
         since=since,
         until=until,
         budget=request.budget,
@@ -133,7 +138,7 @@ def score_to_file(
     )
     name = _name(loaded)
     table = batch.table.append_column("model", pa.array([name] * batch.table.num_rows, pa.string()))
-    _write(table, request.output)
+    write_parquet(table, request.output)
     _write_rejected(batch, request.output)
     run_id = _track(loaded, batch, request, store)
     return WrittenScores(batch, request.output, name, run_id)
@@ -150,33 +155,12 @@ def _name(loaded: LoadedModel) -> str:
     return f"{version.name}/{version.number}" if version else loaded.source.sha256[:12]
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    """Write beside the target and rename, so that a reader never meets half a file."""
-    import pyarrow.parquet as pq
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(path) as unfinished:
-        pq.write_table(table, unfinished)
-
-
 def _write_rejected(batch: ScoredBatch, output: Path) -> None:
     path = output.with_name(f"{output.stem}.rejected.parquet")
     if batch.rejected.num_rows:
-        _write(batch.rejected, path)
+        write_parquet(batch.rejected, path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        yield unfinished
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _track(loaded: LoadedModel, batch: ScoredBatch, request: ScoringRequest, store: Store) -> str:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +16,10 @@ from click.testing import CliRunner
 
 from peculiar import __version__
 from peculiar.cli import main
+from peculiar.features.families import FAMILIES
+from peculiar.features.family import Feature
 
-VERBS = ("simulate", "train", "score", "ui", "demo")
+VERBS = ("simulate", "train", "score", "features", "describe", "check-leaks", "ui", "demo")
 SETTINGS = """
 [events]
 time_zone = "Europe/Berlin"
@@ -67,7 +71,7 @@ def worked(tmp_path_factory):
 
 
 def test_the_verbs_are_those_that_are_promised():
-    """Others rely on these five names; a verb that comes or goes is a decision, not an accident."""
+    """Others rely on these names; a verb that comes or goes is a decision, not an accident."""
     assert tuple(main.commands) == VERBS
 
 
@@ -90,7 +94,7 @@ def test_the_command_explains_itself():
     assert run("--version").output == f"peculiar, version {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["simulate", "train", "score", "demo"])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "ui"])
 def test_figures_can_be_had_as_json(verb):
     """Every verb that computes something takes `--json`."""
     assert "--json" in [name for option in main.commands[verb].params for name in option.opts]
@@ -138,6 +142,118 @@ def test_score_writes_what_it_tells(worked):
     top = scores.sort_by([("score", "descending")]).slice(0, 1).to_pylist()[0]
     assert f"  1. {top['entity']} on " in answer.output
     assert all(reason in answer.output for reason in top["reasons"])
+
+
+def test_features_writes_what_it_tells(worked, tmp_path):
+    """Rows, features and the plan in the figures are those of the file; whose population it was is said."""
+    home, _ = worked
+    given = ("--config", home / "cards.toml", "--since", "2025-02-10", "--json", tmp_path / "figures.json")
+    answer = run("features", home / "events.parquet", "-o", tmp_path / "vectors.parquet", *given)
+    assert answer.exit_code == 0, answer.output
+    figures, table = strict_json(tmp_path / "figures.json"), pq.read_table(tmp_path / "vectors.parquet")
+    assert figures["rows"] == len(table)
+    assert sum(figures["features"].values()) == len(table.column_names) - 3
+    assert table.schema.metadata[b"peculiar.plan_fingerprint"].decode() == figures["plan"]
+    assert min(table["since"].to_pylist()).isoformat() == "2025-02-09T23:00:00+00:00"
+    assert figures["events_per_second"] == pytest.approx(20_000 / figures["seconds"])
+    assert f"population: this log itself; plan {figures['plan']}" in answer.output
+    assert f"{len(table):,} vectors of {figures['entities']} entities" in answer.output
+
+
+def test_features_of_a_model_are_those_it_scores(worked, tmp_path):
+    """With ``--model`` plan and population are the model's, and it has windows of its own."""
+    home, _ = worked
+    model = ("--model", "models:/card_watch@champion", "--home", home)
+    events = home / "events.parquet"
+    answer = run("features", events, "-o", tmp_path / "v.parquet", *model, "--json", tmp_path / "figures.json")
+    assert answer.exit_code == 0, answer.output
+    assert strict_json(tmp_path / "figures.json")["plan"] == strict_json(home / "figures" / "train.json")["plan"]
+    assert "population: the model's training" in answer.output
+    answer = run("features", events, "-o", tmp_path / "w.parquet", *model, "--every", "1h")
+    assert answer.exit_code == 2
+    assert "expected either --model, which has windows of its own, or --every and --by" in answer.stderr
+
+
+def test_describe_tells_logs_vectors_and_models(worked, tmp_path):
+    """A log, the vectors made of it, and a model's training are told by the same features; the page is written."""
+    home, _ = worked
+    events, vectors, config = home / "events.parquet", tmp_path / "vectors.parquet", home / "cards.toml"
+    assert run("features", events, "-o", vectors, "--config", config).exit_code == 0
+    sources = ([events, "--config", config], [vectors, "-o", tmp_path / "page"],
+               ["--model", "models:/card_watch@champion", "--home", home])  # fmt: skip
+    figures = []
+    for source in sources:
+        answer = run("describe", *source, "--json", tmp_path / "figures.json")
+        assert answer.exit_code == 0, answer.output
+        figures.append(strict_json(tmp_path / "figures.json"))
+        assert "events_count_1d [events]" in answer.output
+        assert "Number of events in the last 1d." in answer.output
+    assert figures[0]["features"] == figures[1]["features"]
+    assert len(figures[2]["features"]) == strict_json(home / "figures" / "train.json")["features"]
+    pictures = {f"{family}.png" for family in figures[1]["families"]}
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {"index.html", *pictures}
+
+
+def test_check_leaks_finds_none(worked, tmp_path):
+    """The families that come with the package pass on the simulated log, and what was compared is told."""
+    home, _ = worked
+    given = ("--config", home / "cards.toml", "--rows", 40, "--seed", 1, "--json", tmp_path / "figures.json")
+    answer = run("check-leaks", home / "events.parquet", *given)
+    assert answer.exit_code == 0, answer.output
+    figures = strict_json(tmp_path / "figures.json")
+    assert (figures["ok"], figures["leaks"], figures["seed"]) == (True, [], 1)
+    assert f"compared {figures['vectors']} vectors of {figures['features']} features" in answer.output
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """A family that knows how many events are still to come."""
+
+    name: ClassVar[str] = "foresight"
+    version: ClassVar[int] = 1
+
+    def features(self, shape, before):  # noqa: ARG002
+        """One."""
+        return (Feature(f"foresight_{shape.window}", "foresight", "events", "To come.", "never null", ""),)
+
+    def fill(self, columns, context):
+        """Events of the entity after the window."""
+        columns[0] = context.timeline.first[context.snapshots.entity + 1] - context.snapshots.stop
+
+
+def test_check_leaks_names_the_leak_and_ends_with_1(worked, tmp_path, monkeypatch):
+    """A family that knows the future is named on standard error; 1 tells it from a check that could not be made."""
+    home, _ = worked
+    monkeypatch.setitem(FAMILIES, "foresight", Foresight)
+    given = ("--every", "event", "--rows", 20, "--json", tmp_path / "figures.json")
+    answer = run("check-leaks", home / "events.parquet", *given)
+    assert answer.exit_code == 1
+    assert "features know of the future: foresight_1d (foresight)" in answer.stderr
+    leaks = strict_json(tmp_path / "figures.json")["leaks"]
+    assert [(leak["feature"], leak["family"]) for leak in leaks] == [("foresight_1d", "foresight")]
+
+
+@pytest.mark.parametrize("windows", ['every = "event"', 'by = "device"'])
+def test_windows_that_end_with_an_event_go_all_the_way(tmp_path, windows):
+    """Features, training and scoring take them from the settings, and every row names its event."""
+    settings = tmp_path / "cards.toml"
+    training = '[training]\ndetectors = ["isolation_forest"]\ntrials = 0\n'
+    settings.write_text(f"{training}\n[windows]\n{windows}\n")
+    assert run("simulate", "--events", 6_000, "--users", 150, "--days", 42, "-o", tmp_path).exit_code == 0
+    events, given = tmp_path / "events.parquet", ("--config", settings)
+    answers = [
+        run("features", events, "-o", tmp_path / "vectors.parquet", *given),
+        run("train", events, *given, "--home", tmp_path),
+        run("score", events, "-o", tmp_path / "scores.parquet", "--home", tmp_path, "--since", "2025-02-10"),
+    ]
+    assert [answer.exit_code for answer in answers] == [0, 0, 0], answers[-1].output
+    ids = set(pq.read_table(events)["event_id"].to_pylist())
+    for name in ("vectors", "scores"):
+        table = pq.read_table(tmp_path / f"{name}.parquet")
+        assert table.column_names[3] == "event_id"
+        assert set(table["event_id"].to_pylist()) <= ids
+        keys = zip(*(table[key].to_pylist() for key in ("entity", "as_of", "event_id")), strict=True)
+        assert len(set(keys)) == len(table) > 0
 
 
 def test_the_seed_of_the_command_line_wins(worked, tmp_path):
@@ -196,6 +312,10 @@ def folder(worked, tmp_path, monkeypatch):
         ("score events.csv -o scores.parquet", "there is no model models:/peculiar@champion in sqlite:"),
         ("score events.csv -o scores.parquet --model nowhere", "expected a model such as models:/peculiar@champion"),
         ("score events.csv -o scores.parquet --budget lots", "expected a budget such as '100/day', got 'lots'"),
+        ("features none.parquet -o v.parquet", "expected files of events at 'none.parquet', found none"),
+        ("features events.csv -o v.parquet --by colour", "expected windows by one of"),
+        ("describe", "expected EVENTS, a file of vectors, or --model, got none of them"),
+        ("describe broken.parquet", "broken.parquet: cannot be read as parquet"),
         ("simulate --events 100 --users 2000 -o log", "expected at least one event a user and 20 a day, got 100"),
     ],
 )
@@ -218,6 +338,9 @@ def test_an_error_of_ours_is_one_line(folder, arguments, told):
         ("train events.csv --labels none.csv", "Path 'none.csv' does not exist"),
         ("ui --port 0", "Invalid value for '--port'"),
         ("demo --events 5", "Invalid value for '--events'"),
+        ("features events.csv", "Missing option '-o' / '--output'"),
+        ("features events.csv -o v.parquet --every 2d", "Invalid value for '--every'"),
+        ("check-leaks events.csv --rows 0", "Invalid value for '--rows'"),
         ("trian events.csv", "No such command 'trian'"),
     ],
 )

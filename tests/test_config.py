@@ -26,10 +26,14 @@ action = "kind"
 measures = ["paid"]
 audit_only = ["gender"]
 time_zone = "Europe/Berlin"
+place = ["lat", "lon"]
+peer_by = "branch"
 
 [windows]
 every = "1h"
 horizon = "21d"
+by = "session"
+span = "1h"
 
 [training]
 detectors = ["lightgbm"]
@@ -82,7 +86,7 @@ def test_every_key_reaches_the_training():
     """Each setting ends in the field of the training's settings that its name promises."""
     config = Config.parse(EVERYTHING)
     assert config.training_settings("UTC") == TrainingSettings(
-        windows=WindowSpec("1h", "21d"),
+        windows=WindowSpec("1h", "21d", by="session", span="1h"),
         detectors=("lightgbm",),
         train=Period(instant("2025-03-01"), instant("2025-03-30")),
         test=Period(instant("2025-03-31"), instant("2025-04-10")),
@@ -95,7 +99,16 @@ def test_every_key_reaches_the_training():
         model_name="card_watch",
     )
     assert config.roles() == Roles(
-        "card", "when", "key", ("kind", "shop"), "kind", ("paid",), ("gender",), "Europe/Berlin"
+        "card",
+        "when",
+        "key",
+        ("kind", "shop"),
+        "kind",
+        ("paid",),
+        ("gender",),
+        "Europe/Berlin",
+        ("lat", "lon"),
+        "branch",
     )
 
 
@@ -133,7 +146,8 @@ def test_an_unknown_key_names_the_nearest_there_is(text, told):
         ("events = 3", r"events: .*got 3"),
         ("[events]\nentity = 3", r"events\.entity: .*string, got 3"),
         ("[events]\ndimensions = 'shop'", r"events\.dimensions: .*tuple, got 'shop'"),
-        ("[windows]\nevery = '2d'", r"windows\.every: .*'1d' or '1h', got '2d'"),
+        ("[windows]\nevery = '2d'", r"windows\.every: .*'1d', '1h' or 'event', got '2d'"),
+        ("[windows]\nspan = '2h'", r"windows\.span: .*'1d' or '1h', got '2h'"),
         ("[training]\ndetectors = ['xgboost']", r"training\.detectors\.0: .*'lightgbm', got 'xgboost'"),
         ("[training]\ntrain_from = 'soon'", r"training\.train_from: .*date.*got 'soon'"),
         ("[training]\nlabel_delay = '7 days'", r"training\.label_delay: .*got '7 days'"),

@@ -29,8 +29,10 @@ class GroveParts:
     settings: dict[str, Any]
     features: tuple[str, ...]
     families: tuple[str, ...]
+    subjects: tuple[str, ...]
     forests: tuple[Forest, ...]
     tails: tuple[Tail, ...]
+    opinions: tuple[Tail, ...]
 
 
 def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[str, Any]) -> None:
@@ -41,8 +43,9 @@ def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[st
         "settings": settings,
         "features": list(fitted.features),
         "families": list(fitted.families),
+        "subjects": list(fitted.subjects),
         "trees": [forest.trees for forest in fitted.forests],
-        "excess": [tail.excess for tail in fitted.tails],
+        "excess": [tail.excess for tail in fitted.tails + fitted.opinions],
     }
     (folder / "detector.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     nodes = {"feature": pa.int32(), "threshold": pa.float32(), "rows": pa.int32()}
@@ -50,7 +53,7 @@ def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[st
     inputs = {"column": pa.int32(), "indicator": pa.bool_(), "fill": pa.float32()}
     _write(folder / "inputs.arrow", inputs, [(None, forest.inputs) for forest in fitted.forests])
     tails = {"score": pa.float64(), "surprise": pa.float64()}
-    _write(folder / "tails.arrow", tails, [(None, tail) for tail in fitted.tails])
+    _write(folder / "tails.arrow", tails, [(None, tail) for tail in fitted.tails + fitted.opinions])
 
 
 def load_grove(folder: Path) -> GroveParts:
@@ -66,7 +69,9 @@ def load_grove(folder: Path) -> GroveParts:
     forests = tuple(_forest(number, trees, nodes, inputs) for number, trees in enumerate(about["trees"]))
     knots = [_part(tails, number) for number in range(len(about["excess"]))]
     curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
-    return GroveParts(about["settings"], tuple(about["features"]), tuple(about["families"]), forests, curves)
+    names = (tuple(about[key]) for key in ("features", "families", "subjects"))
+    tails_of, opinions = curves[: len(forests)], curves[len(forests) :]
+    return GroveParts(about["settings"], *names, forests, tails_of, opinions)
 
 
 def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, Any]]) -> None:

@@ -1,13 +1,17 @@
-"""The Isolation Forest as a grove: one forest over the whole vector and one per family, on one scale of surprise.
+"""The Isolation Forest as a grove: one forest over the whole vector, and one for each subject of each family.
 
-A forest picks its columns at random, so a few loud columns drown among many quiet ones. A forest over a family hears
-them. Each forest's score becomes a tail probability, and a row's score is the surprise of the whole forest plus that of
-its loudest family, in nats; the family that speaks is the first line of the reason.
+A forest picks its columns at random, so a few loud columns drown among many quiet ones; a forest over the handful of
+columns in which a family speaks of one subject (its rides, its items) hears them. Each forest's score becomes a tail
+probability, its surprise in nats. Two opinions are formed of these: that *something shouts*, the p-norm of all the
+small forests' surprises, which for a large p is that of the loudest and a little more where several agree; and that
+*the whole is odd, and something in it*, the whole forest's surprise and the loudest small one's added up. Each opinion
+is brought onto the scale of tail probabilities in its turn, and the score is the stronger of the two.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -35,8 +39,8 @@ class IsolationForest:
 
     Attributes
     ----------
-    trees, family_trees : int
-        Trees of the forest over the whole vector, and of each family's.
+    trees, group_trees : int
+        Trees of the forest over the whole vector, and of the forest of each subject of a family.
     samples : int
         Rows that each tree is grown from.
     grove : bool
@@ -45,6 +49,8 @@ class IsolationForest:
         At most so many rows, drawn by the seed, are fitted and measured.
     knee : float
         Values within so many interquartile ranges of the median keep their proportions; farther ones are drawn in.
+    norm : float
+        The p of the p-norm that joins the small forests' surprises.
     common_null : float
         Nulls at least this common, and at most one less this, are shown to the forest as a fact of their own.
 
@@ -56,15 +62,16 @@ class IsolationForest:
     kind: ClassVar[str] = "isolation_forest"
 
     trees: int = 300
-    family_trees: int = 100
-    samples: int = 4096
+    group_trees: int = 30
+    samples: int = 8192
     grove: bool = True
     rows: int = 131_072
+    norm: float = 12.0
     knee: float = 3.0
     common_null: float = 0.01
 
     def __post_init__(self) -> None:
-        small = [name for name in ("trees", "family_trees", "samples", "rows") if getattr(self, name) < 1]
+        small = [name for name in ("trees", "group_trees", "samples", "rows", "norm") if getattr(self, name) < 1]
         if small or not self.knee > 0.0:
             name = (small or ["knee"])[0]
             message = f"isolation_forest.{name} is {getattr(self, name)}; expected a positive number"
@@ -81,16 +88,22 @@ class IsolationForest:
         del labels
         values = vectors.values[:, self._drawn(vectors, seed)]
         conditioning = Conditioning.fit(values, knee=self.knee, common=self.common_null)
-        families = vectors.families() if self.grove else {}
-        groups = [np.arange(len(vectors.features)), *families.values()]
-        counts = [self.trees, *[self.family_trees] * len(families)]
+        groups = [np.arange(len(vectors.features)), *(vectors.groups().values() if self.grove else ())]
         seen = conditioning.see(values)
-        forests = tuple(
-            grow(conditioning.of(columns), seen, trees=trees, samples=self.samples, seed=_seed(seed, number))
-            for number, (columns, trees) in enumerate(zip(groups, counts, strict=True))
-        )
+
+        def grown(number: int) -> Forest:
+            trees = self.group_trees if number else self.trees
+            own = conditioning.of(groups[number])
+            return grow(own, seen, trees=trees, samples=self.samples, seed=_seed(seed, number))
+
+        with ThreadPoolExecutor() as pool:
+            forests = tuple(pool.map(grown, range(len(groups))))
         tails = tuple(Tail.fit(forest.score(values)) for forest in forests) if self.grove else ()
-        return FittedIsolationForest(self, tuple(vectors.names), _families(vectors), forests, tails)
+        families, subjects = _families(vectors), tuple(each.subject for each in vectors.features)
+        fitted = FittedIsolationForest(self, tuple(vectors.names), families, subjects, forests, tails, ())
+        if not self.grove:
+            return fitted
+        return replace(fitted, opinions=tuple(Tail.fit(said) for said in fitted.raw_opinions(values)[:2]))
 
     def _drawn(self, vectors: Vectors, seed: int) -> NDArray[np.intp]:
         if len(vectors) < 2 or not vectors.features:
@@ -111,11 +124,13 @@ class FittedIsolationForest:
     ----------
     settings : IsolationForest
     features : tuple of str, length n_features
-    families : tuple of str, length n_features
-        The family of each feature.
+    families, subjects : tuples of str, length n_features
+        The family of each feature, and what it is about.
     forests : tuple of Forest
-        The whole vector's, then one per family in order of first appearance.
+        The whole vector's, then one per family and subject in order of first appearance.
     tails : tuple of Tail, one per forest
+    opinions : tuple of two Tails
+        Of the p-norm, and of the sum.
     """
 
     kind: ClassVar[str] = "isolation_forest"
@@ -123,13 +138,20 @@ class FittedIsolationForest:
     settings: IsolationForest
     features: tuple[str, ...]
     families: tuple[str, ...]
+    subjects: tuple[str, ...]
     forests: tuple[Forest, ...]
     tails: tuple[Tail, ...]
+    opinions: tuple[Tail, ...]
 
     @property
     def family_names(self) -> list[str]:
-        """The families, in the order of their forests."""
+        """The families, in the order of the vector."""
         return list(dict.fromkeys(self.families))
+
+    @property
+    def group_names(self) -> list[tuple[str, str]]:
+        """Family and subject of each small forest, in the order of the forests."""
+        return list(dict.fromkeys(zip(self.families, self.subjects, strict=True)))
 
     def score(self, vectors: Vectors) -> NDArray[np.float64]:
         """Surprise in nats, float64 of shape (n,); of the plain forest the published score, 0 to 1.
@@ -140,17 +162,37 @@ class FittedIsolationForest:
             If the vectors have other features than the fit.
         """
         require_features(self.features, vectors)
-        whole = self.forests[0].score(vectors.values)
-        return self.tails[0](whole) + self.family_surprise(vectors).max(axis=0) if self.tails else whole
+        if not self.tails:
+            return self.forests[0].score(vectors.values)
+        return self._judged(vectors.values).max(axis=0)
 
     def family_surprise(self, vectors: Vectors) -> NDArray[np.float64]:
-        """How surprising each family finds each row, in nats: float64 of shape (n_families, n)."""
-        pairs = zip(self.forests[1:], self.tails[1:], strict=True)
-        rows = [tail(forest.score(vectors.values)) for forest, tail in pairs]
-        return np.array(rows).reshape(len(rows), len(vectors))
+        """How surprising the loudest subject of each family is, in nats: float64 of shape (n_families, n)."""
+        return self.raw_opinions(vectors.values)[2]
+
+    def raw_opinions(
+        self, values: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """The p-norm of the small forests' surprises, the whole's plus the loudest, and the loudest of each family.
+
+        Returns
+        -------
+        shouting, adding : float64 arrays of shape (n,)
+        loudest : float64 array of shape (n_families, n)
+        """
+        names, p = self.family_names, self.settings.norm
+        power, loudest = np.zeros(values.shape[1]), np.zeros((len(names), values.shape[1]))
+        for number, (family, _) in enumerate(self.group_names, 1):
+            surprise = self._surprise(number, self.forests[number].path_length(values))
+            power += surprise**p
+            np.maximum(loudest[names.index(family)], surprise, out=loudest[names.index(family)])
+        whole = self._surprise(0, self.forests[0].path_length(values))
+        return power ** (1.0 / p), whole + loudest.max(axis=0), loudest
 
     def contributions(self, vectors: Vectors) -> Contributions:
         """Split each score among the features: what each question on a row's paths changed, on the scale of the score.
+
+        Where something shouts it is the loudest small forest's paths that are told, else the whole forest's too.
 
         Raises
         ------
@@ -158,16 +200,30 @@ class FittedIsolationForest:
             If the vectors have other features than the fit.
         """
         require_features(self.features, vectors)
-        values, base = self._split(0, vectors.values)
         if not self.tails:
+            values, base = self._split(0, vectors.values)
             return Contributions(values, base, self._largest(values))
-        loudest = self.family_surprise(vectors).argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
+        judged, surprise = self._judged(vectors.values), self._group_surprise(vectors.values)
+        shouts, score = judged[0] >= judged[1], judged.max(axis=0)
+        values = self._split(0, vectors.values)[0]
+        values[shouts] = 0.0
+        loudest = surprise.argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
         for number in np.unique(loudest):
             rows = np.flatnonzero(loudest == number)
-            more, start = self._split(number + 1, np.ascontiguousarray(vectors.values[:, rows]))
-            values[rows] += more
-            base[rows] += start
-        return Contributions(values, base, [self.family_names[number] for number in loudest])
+            values[rows] += self._split(number + 1, np.ascontiguousarray(vectors.values[:, rows]))[0]
+        said = np.where(shouts, surprise.max(axis=0), self.raw_opinions(vectors.values)[1])
+        values *= np.divide(score, said, out=np.ones_like(said), where=said > 0.0)[:, None]
+        return Contributions(values, score - values.sum(axis=1), [self.group_names[n][0] for n in loudest])
+
+    def _judged(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Both opinions on the common scale, float64 of shape (2, n)."""
+        shouting, adding, _ = self.raw_opinions(values)
+        return np.stack([self.opinions[0](shouting), self.opinions[1](adding)])
+
+    def _group_surprise(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Every small forest's surprise, float64 of shape (n_groups, n): for the few rows that are explained."""
+        rows = [self._surprise(n, self.forests[n].path_length(values)) for n in range(1, len(self.forests))]
+        return np.array(rows).reshape(len(rows), values.shape[1])
 
     def save(self, folder: Path) -> None:
         """Write detector.json, nodes.arrow, inputs.arrow and tails.arrow."""
@@ -187,7 +243,8 @@ class FittedIsolationForest:
         from .grove_files import load_grove
 
         parts = load_grove(folder)
-        return cls(IsolationForest(**parts.settings), parts.features, parts.families, parts.forests, parts.tails)
+        settings, names = IsolationForest(**parts.settings), (parts.features, parts.families, parts.subjects)
+        return cls(settings, *names, parts.forests, parts.tails, parts.opinions)
 
     def _split(self, number: int, values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """One forest's surprise as credits (n, n_features) and base (n,): path lengths, on the secant of the score."""
@@ -224,7 +281,7 @@ def grow(conditioning: Conditioning, seen: NDArray[np.float32], *, trees: int, s
     from .packing import pack
 
     own = np.ascontiguousarray(seen[:, conditioning.number])
-    model = Sklearn(n_estimators=trees, max_samples=min(samples, len(own)), random_state=seed, n_jobs=-1)
+    model = Sklearn(n_estimators=trees, max_samples=min(samples, len(own)), random_state=seed)
     return pack([tree.tree_ for tree in model.fit(own).estimators_], conditioning)
 
 

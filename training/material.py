@@ -10,6 +10,7 @@ from ..features.plan import FeaturePlan
 from ..features.snapshots import snapshots_of
 from .labels import confirmed, entities_known_bad
 from .splits import TimeSplit, split_by_time
+from .trouble import with_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,12 +71,15 @@ def prepare(
 ) -> Material:
     """Split in time, learn the population of the training period, and build the vectors of both periods.
 
+    Labels become notes on the events, too, which features read from the instant at which each became known.
+
     Raises
     ------
     ConfigError
         If a period is empty or holds no event.
     """
     gap = 0 if labels is None else settings.label_delay
+    timeline = timeline if labels is None else with_trouble(timeline, labels)
     windows = snapshots_of(timeline, settings.windows)
     split = split_by_time(windows, gap=gap, train=settings.train, test=settings.test)
     before = timeline.until(split.train_until)

@@ -178,7 +178,8 @@ def _try(
         candidate = fit_candidate(kind, material, settings, progress=progress)
         told = record_of(candidate, material, settings)
         write_record(run, replace(told, metrics={}, curves={}, figures={}, tables={}, texts={}))
-        model = Model(material.plan, material.population, candidate.fitted, _card(candidate, material, report))
+        card = {**_card(candidate, material, report), "label_delay": settings.label_delay}
+        model = Model(material.plan, material.population, candidate.fitted, card)
         logged = log_model(run, model, name=kind)
         write_record(run, replace(told, params={}), model_id=logged.model_id, dataset=dataset)
     return candidate, logged, model

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..family import Feature
 from ..kernels import kernel, mad, median, rank_in, rank_out
+from ..strata import USUAL_SHARES, usual
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Baseline", "own_median"]
 
 _DAY = 86_400e6
-_TINY = 1e-12  # a spread below this is one bin that holds a zero, and would send z out of range
 _SIGMA = 1.4826  # MAD of a normal distribution times this is its standard deviation
 
 
@@ -137,13 +137,7 @@ def _against(base: Feature, horizon: str) -> tuple[Feature, ...]:
 
 def _usual(population: Population, level: str) -> tuple[float, float, float]:
     """Everyone's median, spread, and the offset that keeps ratios of small numbers calm (everyone's median, or 1)."""
-    low, centre, high, top = (population.quantile(level, share) for share in (0.159, 0.5, 0.841, 0.99))
-    spread = (high - low) / 2.0
-    if not spread > _TINY:
-        spread = (top - centre) / 2.326
-    if not spread > _TINY:
-        spread = max(abs(centre), 1.0) if np.isfinite(centre) else 1.0
-    centre = centre if np.isfinite(centre) else 0.0
+    centre, spread = map(float, usual(np.array([population.quantile(level, share) for share in USUAL_SHARES])))
     return centre, spread, max(centre, 1.0) if centre >= 1.0 or centre <= 0.0 else centre
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -54,15 +55,16 @@ def test_pandas_builds_the_same_features(tmp_path, seed):
     log = EventLog.open(str(path))
     timeline, _, _ = log.read()
     plan = FeaturePlan.for_log(timeline, log.roles)
+    shared = tuple(family for family in plan.families if family.name in pandas_features.FAMILIES)
+    plan = replace(plan, families=shared)  # as the race has it: a baseline of other families' levels is not on course
     population = plan.fit(timeline)
     ours = plan.vectors(timeline, population)
     recipe = Recipe.of(plan, population)
     theirs = pandas_features.build(pandas_features.read(path, recipe), recipe).sort_values(["entity", "as_of"])
     assert theirs["entity"].tolist() == ours.entity.to_pylist()
     np.testing.assert_array_equal(theirs["as_of"], ours.as_of)
-    shared = [f.name for f in ours.features if f.family in pandas_features.FAMILIES]
-    assert sorted(shared) == sorted(set(theirs.columns) - {"entity", "as_of"})
-    for name in shared:
+    assert sorted(ours.names) == sorted(set(theirs.columns) - {"entity", "as_of"})
+    for name in ours.names:
         np.testing.assert_allclose(theirs[name], ours.column(name), rtol=1e-4, atol=1e-4, err_msg=name)
 
 

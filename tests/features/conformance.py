@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import FrozenInstanceError, asdict, dataclass, fields, is_dataclass
+import zlib
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
 import numpy as np
-from event_logs import DAY, Event, rich_log, roles, table_of, timeline_of
+from event_logs import DAY, Event, full_roles, rich_log, table_of, timeline_of
 from plain_reference import midnight, rows_of, wall
 
 from peculiar.features.events import EventLog
+from peculiar.features.exchange import NEVER, TROUBLE
 from peculiar.features.families import FAMILIES
-from peculiar.features.family import FeatureFamily, Observer, Relator
+from peculiar.features.family import Annotator, FeatureFamily, Observer, Relator
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.population import Keyed, Population
 from peculiar.features.roles import Roles
@@ -35,6 +37,7 @@ class Case:
 
     families: tuple
     every: str
+    peer_by: str | None = None
 
     @classmethod
     def of(cls, name: str, every: str) -> Case:
@@ -50,7 +53,9 @@ class Case:
     @cached_property
     def plan(self) -> FeaturePlan:
         """The plan that ends with the family."""
-        return FeaturePlan(roles(ZONE), WindowSpec(self.every, f"{HORIZON}d"), ("pay", "view", "login"), self.families)
+        known, windows = replace(full_roles(ZONE), peer_by=self.peer_by), WindowSpec(self.every, f"{HORIZON}d")
+        uses = dict.fromkeys(("baskets", "shared", "risky"), known.dimensions)
+        return FeaturePlan(known, windows, ("pay", "view", "login"), self.families, **uses)
 
     @cached_property
     def events(self) -> list[Event]:
@@ -60,7 +65,7 @@ class Case:
     @cached_property
     def timeline(self):
         """The rich log, sorted."""
-        return timeline_of(self.events, ZONE)
+        return troubled(self.events)
 
     @cached_property
     def population(self):
@@ -79,7 +84,20 @@ class Case:
 
     def vectors(self, events, threads: int = 1) -> Vectors:
         """The vectors of other events, with the same plan and population."""
-        return self.plan.vectors(timeline_of(events, ZONE), self.population, threads=threads)
+        return self.plan.vectors(troubled(events), self.population, threads=threads)
+
+    def partitions(self, parts: int) -> list:
+        """The rich log in partitions of entities.
+
+        Each is a log of its own, which knows of no other entity. For a family that looks across entities they are
+        taken after the exchange, as whoever works in partitions has to.
+        """
+        users = sorted({event.user for event in self.events})
+        if not isinstance(self.family, Annotator):
+            split = [[e for e in self.events if users.index(e.user) % parts == n] for n in range(parts)]
+            return [troubled(events) for events in split]
+        exchanged = self.plan.annotated(self.timeline)
+        return [exchanged.of_entities(np.arange(len(users)) % parts == n) for n in range(parts)]
 
     def instants(self, count: int = 4) -> list[int]:
         """Some ``as_of`` spread over the log."""
@@ -91,6 +109,14 @@ class Case:
         if self.every == "1h":
             return since - HORIZON * DAY
         return midnight(wall(since, ZONE).date() - timedelta(days=HORIZON), ZONE)
+
+
+def troubled(events):
+    """The timeline of the events, about a fifth of which are known trouble at once or within two days."""
+    timeline = timeline_of(events, ZONE)
+    drawn = [zlib.crc32(event.id.encode()) for event in events]
+    known = [e.at + n % 3 * DAY if n % 5 == 0 else NEVER for e, n in zip(events, drawn, strict=True)]
+    return replace(timeline, notes={TROUBLE: np.array(known, np.int64)[timeline.row]})
 
 
 def keyed(vectors: Vectors) -> list[tuple]:
@@ -118,15 +144,14 @@ def row_order(case: Case) -> None:
     shuffled = [case.events[i] for i in rng.permutation(len(case.events))]
     for name, events in (("sorted", by_time), ("reversed", by_time[::-1]), ("shuffled", shuffled)):
         same(case, case.vectors(events), case.whole, f"rows {name}")
-        same_population(case.plan.fit(timeline_of(events, ZONE)), case.population, f"rows {name}")
+        same_population(case.plan.fit(troubled(events)), case.population, f"rows {name}")
 
 
 def partitions(case: Case) -> None:
     """Partitions of entities give together what the whole gives."""
-    users = sorted({event.user for event in case.events})
-    for parts in (2, len(users)):
-        split = [[e for e in case.events if users.index(e.user) % parts == n] for n in range(parts)]
-        joined = Vectors.concat([case.vectors(events) for events in split])
+    for parts in (2, len(case.timeline.entity)):
+        split = case.partitions(parts)
+        joined = Vectors.concat([case.plan.vectors(timeline, case.population, threads=1) for timeline in split])
         same(case, joined, case.whole, f"{parts} partitions")
 
 
@@ -150,10 +175,12 @@ def future(case: Case) -> None:
     for as_of in case.instants():
         past = [event for event in case.events if event.at < as_of]
         later = [event for event in case.events if event.at >= as_of]
-        altered = [e._replace(at=e.at + 7, action="new", device=f"d {e.id}", amount=-5.0) for e in later]
+        away = {"lat": -33.9, "lon": 151.2, "team": "new"}
+        altered = [e._replace(at=e.at + 7, action="new", device=f"d {e.id}", amount=-5.0, **away) for e in later]
         users = sorted({event.user for event in case.events})
-        at_once = [Event(user, as_of, f"now {user}", "pay", "x", 1e6) for user in users]
-        crowd = [Event(u, as_of + n * 60_000_000, f"{u} {n}", "view", f"y {n}", 9.0) for n in range(30) for u in users]
+        at_once = [Event(user, as_of, f"now {user}", "pay", "x", 1e6, **away) for user in users]
+        minutes = [(n, as_of + n * 60_000_000) for n in range(30)]
+        crowd = [Event(u, at, f"{u} {n}", "view", f"y {n}", 9.0, n, -n) for n, at in minutes for u in users]
         wanted = up_to(case.whole, as_of)
         for name, more in (("taken away", []), ("altered", altered), ("added", [*later, *at_once, *crowd])):
             same(case, up_to(case.vectors(past + more), as_of), wanted, f"later events {name}")
@@ -166,7 +193,7 @@ def beyond_horizon(case: Case) -> None:
         assert len(wanted), "nothing to compare"
         begin = case.horizon_of(int(wanted.since[0]))
         horizon = [event for event in case.events if begin <= event.at < as_of]
-        old = [Event(e.user, e.at - 40 * DAY, f"old {e.id}", "pay", f"z {e.id}", 77.0) for e in horizon]
+        old = [Event(e.user, e.at - 40 * DAY, f"old {e.id}", "pay", f"z {e.id}", 77.0, 1.0, 2.0, "x") for e in horizon]
         old = [event for event in old if event.at < begin]
         for name, more in (("taken away", []), ("replaced", old)):
             vectors = case.vectors(horizon + more)
@@ -175,24 +202,21 @@ def beyond_horizon(case: Case) -> None:
 
 def observed_counts(case: Case) -> None:
     """What the family observes of everyone is integer counts, and those of partitions add up to the whole's."""
-    users = sorted({event.user for event in case.events})
-    thirds = [[e for e in case.events if users.index(e.user) % 3 == n] for n in range(3)]
-    first = adding_up([observed(case, events) for events in [case.events, *thirds]])
-    adding_up([related(case, events, first) for events in [case.events, *thirds]])
+    pieces = [case.plan.annotated(case.timeline), *case.partitions(3)]
+    first = adding_up([observed(case, timeline) for timeline in pieces])
+    adding_up([related(case, timeline, first) for timeline in pieces])
 
 
-def observed(case: Case, events) -> Population:
+def observed(case: Case, timeline) -> Population:
     """What a family observes of some events in its first look."""
-    timeline = timeline_of(events, ZONE)
     if not isinstance(case.family, Observer):
         return Population()
     counts = case.family.observe(timeline, snapshots_of(timeline, case.plan.windows), case.plan.shape)
     return integers(counts)
 
 
-def related(case: Case, events, first: Population) -> Population:
+def related(case: Case, timeline, first: Population) -> Population:
     """What it counts in its second look, knowing what everyone's first look came to."""
-    timeline = timeline_of(events, ZONE)
     if not isinstance(case.family, Relator):
         return Population()
     return integers(case.family.relate(timeline, snapshots_of(timeline, case.plan.windows), case.plan.shape, first))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import NamedTuple
@@ -31,6 +31,9 @@ class Event(NamedTuple):
     action: str | None
     device: str | None
     amount: float | None
+    lat: float | None = None
+    lon: float | None = None
+    team: str | None = None
 
 
 def instant(text: str) -> int:
@@ -46,20 +49,26 @@ def iso(at: int) -> str:
 
 
 def roles(zone: str = "UTC") -> Roles:
-    """The parts that the fields of :class:`Event` play."""
+    """The parts that most fields of :class:`Event` play."""
     return Roles("user", "at", "id", ("device",), "action", ("amount",), time_zone=zone)
+
+
+def full_roles(zone: str = "UTC") -> Roles:
+    """The parts that all fields of :class:`Event` play."""
+    return replace(roles(zone), place=("lat", "lon"), peer_by="team")
 
 
 def table_of(events) -> pa.Table:
     """The events as an Arrow table, in the given order."""
-    kinds = (pa.string(), pa.timestamp("us", tz="UTC"), pa.string(), pa.string(), pa.string(), pa.float64())
+    text, number = pa.string(), pa.float64()
+    kinds = (text, pa.timestamp("us", tz="UTC"), text, text, text, number, number, number, text)
     columns = list(zip(*events, strict=True)) or [()] * len(kinds)
     return pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(Event._fields))
 
 
 def timeline_of(events, zone: str = "UTC"):
-    """The timeline that the door makes of the events."""
-    return EventLog.open(table_of(events), roles(zone)).read()[0]
+    """The timeline that the door makes of the events, with all that any plan may ask for."""
+    return EventLog.open(table_of(events), full_roles(zone)).read()[0]
 
 
 def contents(timeline) -> list[tuple]:
@@ -89,6 +98,11 @@ _BEGINNINGS = st.sampled_from(
         for text in ("2025-01-01", "2025-03-28T21:30:00", "2024-10-25T22:00:00", "2025-06-01T23:59:59.999999")
     ]
 )
+# The same place, one round the corner, both sides of a cell and of the date line, a pole; half a place and none.
+_PLACES = st.sampled_from(
+    [(None, None), (None, None), (52.5, 13.4), (52.5, 13.4), (52.501, 13.4), (52.56, 13.4), (48.1, 11.6), (0.0, 0.0),
+     (10.0, 180.0), (10.0, -179.95), (90.0, 0.0), (-89.99, 77.0), (-33.9, 151.2), (52.5, None), (None, 13.4)]
+)  # fmt: skip
 _PARTS = st.tuples(
     st.sampled_from(["ann", "ann", "bob", "cyd"]),
     _GAPS,
@@ -97,6 +111,8 @@ _PARTS = st.tuples(
     st.one_of(
         st.none(), st.sampled_from([0.0, 1.0, 2.5, 100.0]), st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
     ),
+    _PLACES,
+    st.sampled_from(["red", "red", "blue", None]),
 )
 
 
@@ -121,7 +137,8 @@ def worlds(draw, most: int = 40) -> World:
     times = accumulate((gap for _, gap, *_ in parts), initial=draw(_BEGINNINGS))
     next(times)
     events = (
-        Event(user, at, f"e{n}", *rest) for n, (at, (user, _, *rest)) in enumerate(zip(times, parts, strict=True))
+        Event(user, at, f"e{n}", *rest, *place, team)
+        for n, (at, (user, _, *rest, place, team)) in enumerate(zip(times, parts, strict=True))
     )
     return World(tuple(events), draw(st.sampled_from(ZONES)))
 
@@ -130,7 +147,7 @@ def rich_log(seed: int = 7) -> list[Event]:
     """Ten entities over 75 days across a change of the clocks, in random order of rows.
 
     In it: habits, ties, nulls of every column but entity and time, days with one event, fifty events in an hour, a
-    silence longer than the horizon, a newcomer, and an entity with a single event.
+    silence longer than the horizon, a newcomer, an entity with a single event, places near and far, and two teams.
     """
     rng = np.random.default_rng(seed)
     begin = instant("2025-02-01")
@@ -155,4 +172,18 @@ def rich_log(seed: int = 7) -> list[Event]:
         )
         for number, (user, at) in enumerate(drawn)
     ]
-    return [events[i] for i in rng.permutation(len(events))]
+    return [placed(events[i], seed + i) for i in rng.permutation(len(events))]
+
+
+def placed(event: Event, seed: int) -> Event:
+    """The event at a place around one of three homes, now and then nowhere or far away, and with a team or without."""
+    rng = np.random.default_rng(seed)
+    home = 40.0 + 5.0 * (len(event.user) % 3)
+    lat, lon = home + rng.normal(0.0, 0.1), 10.0 + rng.normal(0.0, 0.1) + (90.0 if rng.random() < 0.05 else 0.0)
+    team = (
+        ("red", "blue", None)[int(rng.integers(3))]
+        if event.user == "silent"
+        else ("red", "blue")[ord(event.user[-1]) % 2]
+    )
+    located = rng.random() < 0.7 and event.user != "once"
+    return event._replace(lat=float(lat) if located else None, lon=float(lon) if located else None, team=team)

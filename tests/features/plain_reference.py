@@ -46,12 +46,18 @@ def rows_of(events, zone: str = "UTC", every: str = "1d", horizon: int = 28) -> 
     rows: list[Row] = []
     for entity in sorted({event.user for event in events}):
         own = sorted((event for event in events if event.user == entity), key=lambda event: event.at)
-        mine = _days(own, zone, horizon) if every == "1d" else _hours(own, horizon)
+        cuts = {"1d": lambda: _days(own, zone, horizon), "1h": lambda: _hours(own, horizon)}  # noqa: B023
+        mine = cuts.get(every, lambda: _moments(own, horizon))()  # noqa: B023
         base = len(rows)
         for number, row in enumerate(mine):
             seen = {event.id for event in row.before}
             row.entity = entity
             row.earlier = [base + n for n in range(number) if {event.id for event in mine[n].now} & seen]
+            if every == "event":
+                whole = row.since - horizon * DAY
+                row.earlier = [
+                    n for n in row.earlier if whole <= mine[n - base].since and mine[n - base].as_of <= row.since
+                ]
         rows += mine
     return rows
 
@@ -77,6 +83,24 @@ def _hours(own, horizon: int) -> list[Row]:
         before = [event for event in own if since - horizon * DAY <= event.at < since]
         found.append(Row("", since, as_of, now, before, trailing))
     return found
+
+
+def _moments(own, horizon: int) -> list[Row]:
+    """A window of a day for each event, which is its last; of events at one instant the later in the list."""
+    found = []
+    for number, last in enumerate(own):
+        as_of, so_far = last.at + 1, own[: number + 1]
+        since = as_of - DAY
+        trailing = {f"{d}d": [e for e in so_far if as_of - d * DAY <= e.at] for d in sorted({7, horizon})}
+        now = [event for event in so_far if since <= event.at]
+        before = [event for event in own if since - horizon * DAY <= event.at < since]
+        found.append(Row("", since, as_of, now, before, trailing))
+    return found
+
+
+def in_order(events, timeline) -> list:
+    """The events in the order of the timeline, which is that of their ids where they share an instant."""
+    return [events[row] for row in timeline.row]
 
 
 def fill(plan, timeline):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conformance import CHECKS, Case
 
-from peculiar.features.families import FAMILIES, Volume
+from peculiar.features.families import FAMILIES, Peers, Volume
 from peculiar.features.family import Feature
 
 
@@ -28,6 +28,20 @@ def case_of(family: str, every: str) -> Case:
 def test_family_conforms(family, every, check):
     """The family keeps the promise that the check is named for, to the last bit."""
     CHECKS[check](case_of(family, every))
+
+
+@cache
+def case_of_groups(every: str, peer_by: str | None) -> Case:
+    """Peers in groups small enough for the rich log to have."""
+    return Case((*case_of("baseline", every).families, Peers(least_windows=20)), every, peer_by)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("every", ["1d", "1h"])
+@pytest.mark.parametrize("peer_by", ["team", None])
+def test_peers_in_small_groups_conform(peer_by, every, check):
+    """With groups of a few windows, by a column or learned, the family keeps the same promises."""
+    CHECKS[check](case_of_groups(every, peer_by))
 
 
 def shown(name, null="never null", phrase="{value} of it", **more):

@@ -130,6 +130,36 @@ def test_a_gap_of_a_year_is_no_far_future_if_much_follows():
     assert read([*OTHERS, later[0]])[1].rejected == {"time far in the future, after more than a year without events": 1}
 
 
+@pytest.mark.parametrize("bad", [("90.001", "0"), ("0", "-180.5"), ("north", "0"), ("0", "inf")])
+def test_a_place_off_the_earth_is_set_aside(bad):
+    """Beyond a pole, beyond the date line, or no number at all: the row is set aside with its reason."""
+    rows = [("ann", GOOD, "52.5", "13.4"), ("ann", GOOD, "-90", "180"), ("ann", GOOD, *bad)]
+    table = pa.table(dict(zip(("user", "at", "lat", "lon"), map(list, zip(*rows, strict=True)), strict=True)))
+    timeline, report, _ = EventLog.open(table, Roles("user", "at", place=("lat", "lon"))).read()
+    name, limit = ("lat", 90) if bad[1] == "0" else ("lon", 180)
+    assert report.rejected == {f"{name} is no number from -{limit} to {limit}": 1}
+    assert sorted(timeline.place.T.tolist()) == [[-90, 180], [52.5, 13.4]]
+    assert timeline.measures == {}
+
+
+def test_no_place_and_half_a_place_are_let_in():
+    """An event without a place, or with one number of it, is an event without a place."""
+    table = pa.table({"user": ["a"] * 3, "at": [GOOD] * 3, "lat": [1.0, None, None], "lon": [None, 2.0, None]})
+    timeline, report, _ = EventLog.open(table, Roles("user", "at", place=("lat", "lon"))).read()
+    assert report.rejected == {}
+    assert np.isnan(timeline.place).all()
+
+
+def test_what_makes_peers_is_read_beside_the_dimensions():
+    """The column of peers is no dimension, unless it is named as one; then both say the same."""
+    table = pa.table({"user": ["a", "b"], "at": [GOOD] * 2, "branch": ["x", None]})
+    for dimensions in ((), ("branch",)):
+        timeline, _, _ = EventLog.open(table, Roles("user", "at", dimensions=dimensions, peer_by="branch")).read()
+        assert set(timeline.dimensions) == set(dimensions)
+        assert timeline.peer.values.to_pylist() == ["x"]
+        assert timeline.peer.codes.tolist() == [0, -1]
+
+
 def test_nothing_fit_to_be_read_is_refused():
     """Where every row is set aside the roles are wrong, and the error counts the reasons."""
     with pytest.raises(SchemaError, match="none of 2 rows is fit to be read: 1 no time, 1 no entity; check the roles"):
@@ -180,12 +210,13 @@ def test_opening_reads_nothing_and_guesses_if_asked(tmp_path):
     pq.write_table(table.append_column("is_fraud", pa.array([0] * len(table))), tmp_path / "log.parquet")
     log = EventLog.open(tmp_path / "log.parquet")
     assert log.guessed
-    assert log.roles == Roles("user", "at", "id", ("action", "device"), "action", ("amount",))
+    parts = ("user", "at", "id", ("action", "device", "team"), "action", ("amount",))
+    assert log.roles == Roles(*parts, place=("lat", "lon"))
     assert log.left_out == ("is_fraud",)
     assert EventLog.open(log) is log
     given_ = EventLog.open(log, Roles("user", "at"))
     assert not given_.guessed
-    assert given_.left_out == ("id", "action", "device", "amount", "is_fraud")
+    assert given_.left_out == ("id", "action", "device", "amount", "lat", "lon", "team", "is_fraud")
 
 
 def test_a_missing_column_is_refused_at_the_door():

@@ -88,6 +88,8 @@ CHANGES = {
     "time zone": {"roles": roles("Europe/Berlin")},
     "dimensions": {"roles": replace(roles(), dimensions=("action", "shop"))},
     "measures": {"roles": replace(roles(), measures=())},
+    "place": {"roles": replace(roles(), place=("lat", "lon"))},
+    "what makes peers": {"roles": replace(roles(), peer_by="team")},
     "audited attributes": {"roles": replace(roles(), audit_only=("gender",))},
     **{f"{name} of a feature": {"families": (made(), Timing())} for name, made in REWORDED.items()},
 }

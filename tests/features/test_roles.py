@@ -29,7 +29,9 @@ def test_the_action_is_a_dimension():
 @pytest.mark.parametrize(
     "parts",
     [{"id": "u"}, {"dimensions": ("u",)}, {"measures": ("t",)}, {"dimensions": ("a",), "measures": ("a",)},
-     {"dimensions": ("a",), "audit_only": ("a",)}, {"dimensions": ("a", "a")}],
+     {"dimensions": ("a",), "audit_only": ("a",)}, {"dimensions": ("a", "a")}, {"place": ("a", "a")},
+     {"place": ("a", "b"), "measures": ("b",)}, {"peer_by": "u"}, {"peer_by": "a", "measures": ("a",)},
+     {"peer_by": "a", "audit_only": ("a",)}],
 )  # fmt: skip
 def test_a_column_plays_one_part(parts):
     """A column named twice is refused: an attribute for audits alone, above all, cannot be a dimension as well."""
@@ -64,6 +66,9 @@ def test_a_missing_column_like_none_lists_all():
         ("at", NUMBER, "expected times in 'at', found double"),
         ("spent", TIME, "expected numbers in 'spent', found timestamp"),
         ("spent", pa.bool_(), "expected numbers in 'spent', found bool; make it a dimension"),
+        ("lat", TIME, "expected numbers in 'lat', found timestamp"),
+        ("lon", pa.bool_(), "expected numbers in 'lon', found bool"),
+        ("branch", pa.list_(TEXT), "expected single values in 'branch', found list"),
         ("shop", pa.list_(TEXT), "expected single values in 'shop', found list"),
         ("shop", pa.binary(), "expected single values in 'shop', found binary; cast it to text"),
         ("shop", pa.struct({"a": TEXT}), "expected single values in 'shop', found struct"),
@@ -71,9 +76,11 @@ def test_a_missing_column_like_none_lists_all():
 )
 def test_a_wrong_type_is_refused(column, kind, message):
     """A column that cannot play its part is refused with its name, what it is and what it should be."""
-    columns = {"user": TEXT, "at": TIME, "shop": TEXT, "spent": NUMBER} | {column: kind}
+    usual = {"user": TEXT, "at": TIME, "shop": TEXT, "spent": NUMBER, "lat": NUMBER, "lon": NUMBER, "branch": TEXT}
+    parts = {"dimensions": ("shop",), "measures": ("spent",), "place": ("lat", "lon"), "peer_by": "branch"}
+    Roles("user", "at", **parts).check(schema(**usual), "the log")
     with pytest.raises(SchemaError, match=message):
-        Roles("user", "at", dimensions=("shop",), measures=("spent",)).check(schema(**columns), "the log")
+        Roles("user", "at", **parts).check(schema(**usual | {column: kind}), "the log")
 
 
 @pytest.mark.parametrize("kind", [TEXT, pa.large_string(), pa.string_view(), WHOLE, pa.dictionary(pa.int32(), TEXT)])
@@ -85,7 +92,7 @@ def test_an_entity_is_text_or_a_whole_number(kind):
 
 def test_roles_survive_json():
     """Roles written to JSON come back equal."""
-    roles = Roles("u", "t", "i", ("d",), "a", ("m",), ("gender",), "Europe/Berlin")
+    roles = Roles("u", "t", "i", ("d",), "a", ("m",), ("gender",), "Europe/Berlin", ("lat", "lon"), "branch")
     assert Roles.from_dict(json.loads(json.dumps(roles.to_dict()))) == roles
 
 
@@ -93,6 +100,34 @@ def test_columns_leave_the_audited_attributes_out():
     """What features are made of never includes an attribute that is for audits alone."""
     roles = Roles("u", "t", "i", ("d",), "a", ("m",), ("gender",))
     assert roles.columns == ("u", "t", "i", "a", "d", "m")
+
+
+def test_place_and_peers_are_among_the_columns():
+    """A place has two columns; what makes peers is read once, whether it is a dimension as well or not."""
+    assert Roles("u", "t", place=("y", "x"), peer_by="b").columns == ("u", "t", "y", "x", "b")
+    assert Roles("u", "t", dimensions=("b",), peer_by="b").columns == ("u", "t", "b")
+
+
+@pytest.mark.parametrize("place", [(), ("lat",), ("lat", "lon", "height")])
+def test_a_place_has_two_columns(place):
+    """One column alone, or a third, is no place."""
+    with pytest.raises(SchemaError, match=r"expected place = \[latitude, longitude\], two columns, got"):
+        Roles("u", "t", place=place)
+
+
+@pytest.mark.parametrize("names", [("lat", "lon"), ("Latitude", "LONGITUDE"), ("lat", "lng")])
+@pytest.mark.parametrize("kind", [NUMBER, pa.float32(), WHOLE, pa.decimal128(9, 6)])
+def test_a_place_is_guessed(names, kind):
+    """Latitude and longitude, if both are numbers, are a place and no measures."""
+    roles, left_out = guess_roles(pa.schema([("user", TEXT), ("at", TIME), *((name, kind) for name in names)]))
+    assert (roles.place, roles.measures, left_out) == (names, (), ())
+
+
+def test_half_a_place_is_none():
+    """A latitude without a longitude, or with one in text, is what it would be under any name."""
+    assert guess_roles(schema(user=TEXT, at=TIME, lat=NUMBER))[0] == Roles("user", "at", measures=("lat",))
+    guessed = guess_roles(schema(user=TEXT, at=TIME, lat=NUMBER, lon=TEXT))[0]
+    assert (guessed.place, guessed.measures, guessed.dimensions) == (None, ("lat",), ("lon",))
 
 
 def test_describe_shows_each_role_in_use():

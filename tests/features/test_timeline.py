@@ -53,6 +53,11 @@ def test_each_event_knows_its_row(world):
         source = world.events[number]
         assert event[:2] == (source.user, source.at)
         assert event[3:] == (source.action, source.device, source.amount)
+    whole = [e if None not in (e.lat, e.lon) else e._replace(lat=np.nan, lon=np.nan) for e in world.events]
+    places = [(whole[number].lat, whole[number].lon) for number in timeline.row]
+    assert np.array_equal(timeline.place.T, np.array(places), equal_nan=True)
+    names = [*timeline.peer.values.to_pylist(), None]
+    assert [names[code] for code in timeline.peer.codes] == [world.events[number].team for number in timeline.row]
 
 
 def test_ties_are_settled_by_id():
@@ -90,6 +95,8 @@ def test_until_since_and_some_entities(world, cut):
     assert contents(timeline.of_entities(chosen)) == [event for event in found if event[0] != "ann"]
     assert contents(timeline) == found
     cut_ = timeline.until(instant_)
+    assert np.array_equal(cut_.place, timeline.place[:, timeline.at < instant_], equal_nan=True)
+    assert np.array_equal(cut_.peer.codes, timeline.peer.codes[timeline.at < instant_])
     assert cut_.fingerprint == timeline_of([e for e in world.events if e.at < instant_], world.zone).fingerprint
 
 
@@ -115,12 +122,13 @@ BASE = rich_log()
 @pytest.mark.parametrize(
     "change",
     [{"user": "user 9"}, {"at": BASE[0].at + 1}, {"id": "another"}, {"action": "refund"}, {"action": None},
-     {"device": "fridge"}, {"device": None}, {"amount": 0.01}, {"amount": None}],
+     {"device": "fridge"}, {"device": None}, {"amount": 0.01}, {"amount": None}, {"lat": 2.0}, {"lon": None},
+     {"lat": 2.0, "lon": 1.0}, {"team": "green"}, {"team": None}],
     ids=str,
 )  # fmt: skip
 def test_the_fingerprint_sees_any_change_of_a_cell(change):
     """One other cell in one event gives another fingerprint."""
-    full = BASE[0]._replace(action="pay", device="phone", amount=5.0)
+    full = BASE[0]._replace(action="pay", device="phone", amount=5.0, lat=1.0, lon=2.0, team="red")
     before = timeline_of([full, *BASE[1:]])
     after = timeline_of([full._replace(**change), *BASE[1:]])
     assert before.fingerprint != after.fingerprint

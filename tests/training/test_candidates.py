@@ -10,7 +10,6 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from peculiar.errors import ConfigError
-from peculiar.features.vectors import Vectors
 from peculiar.training.candidates import fit_candidate, record_of
 from peculiar.training.lightgbm import LightGBM
 from peculiar.training.material import prepare
@@ -36,7 +35,7 @@ def unlabelled(trained):
     return prepare(timeline, trained.log.roles, None, settings=replace(trained.settings, **periods))
 
 
-def at_budget(truth, score, vectors: Vectors, budget: int) -> tuple[float, float]:
+def at_budget(truth, score, vectors, budget: int) -> tuple[float, float]:
     """Precision and recall of the so many oddest rows of each day, said plainly."""
     frame = pd.DataFrame({"day": (vectors.as_of - 1) // DAY, "truth": truth, "score": score})
     alerts = frame.sort_values("score", ascending=False, kind="stable").groupby("day").head(budget)
@@ -45,7 +44,7 @@ def at_budget(truth, score, vectors: Vectors, budget: int) -> tuple[float, float
 
 @pytest.mark.parametrize("kind", ["isolation_forest", "lightgbm"])
 def test_metrics_judge_the_later_period(trained, candidates, kind):
-    """Ranking and budget metrics are those of the later period's scores and truth, as scikit-learn and a plain loop see it."""
+    """Ranking and budget metrics are those of the later period, as scikit-learn and a plain loop see it."""
     material, candidate = trained.result.material, candidates[kind]
     truth, score = material.test_truth, candidate.score
     assert np.array_equal(score, candidate.fitted.score(material.test))
@@ -54,8 +53,8 @@ def test_metrics_judge_the_later_period(trained, candidates, kind):
     precision, recall = at_budget(truth, score, material.test, trained.settings.budget)
     assert candidate.metrics["test/precision_at_budget"] == pytest.approx(precision)
     assert candidate.metrics["test/recall_at_budget"] == pytest.approx(recall)
-    # A card has one window a day, so that cards and windows count alike here.
-    assert candidate.metrics["test/card_precision_at_budget"] == pytest.approx(precision)
+    # A card that was found is not looked for again on later days.
+    assert 0.0 < candidate.metrics["test/card_precision_at_budget"] <= precision + 1e-12
     assert 0.0 < recall < 1.0
 
 
@@ -93,7 +92,7 @@ def test_the_same_seed_gives_the_same_boosting(trained):
 
 
 def test_the_search_is_told(trained, candidates):
-    """As many trials as asked for are on record, the forest has none, and the settings fitted are a trial's or the default."""
+    """As many trials as asked for are on record, the forest has none, and no note says that the search failed."""
     trials = candidates["lightgbm"].trials
     assert list(trials["number"]) == list(range(trained.settings.trials))
     assert candidates["isolation_forest"].trials is None

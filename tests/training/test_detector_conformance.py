@@ -20,7 +20,7 @@ from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.lightgbm import LightGBM
 
 SMALL = {
-    "grove": IsolationForest(trees=20, family_trees=10, samples=128),
+    "grove": IsolationForest(trees=20, group_trees=10, samples=128),
     "forest": IsolationForest(trees=20, samples=128, grove=False),
     "lightgbm": LightGBM(rounds=30, patience=10),
 }

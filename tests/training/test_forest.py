@@ -109,7 +109,7 @@ sys.path.insert(0, sys.argv[1])
 from toys import awkward
 from peculiar.training.isolation_forest import IsolationForest
 vectors, _ = awkward(130)
-fitted = IsolationForest(trees=3, family_trees=2, samples=32).fit(vectors, seed=0)
+fitted = IsolationForest(trees=3, group_trees=2, samples=32).fit(vectors, seed=0)
 print(fitted.score(vectors).tobytes().hex(), fitted.contributions(vectors).values.tobytes().hex())
 """
 

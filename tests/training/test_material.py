@@ -15,6 +15,7 @@ from peculiar.training.labels import read_labels
 from peculiar.training.material import prepare
 from peculiar.training.settings import TrainingSettings
 from peculiar.training.splits import Period
+from peculiar.training.trouble import with_trouble
 
 DAY = 86_400_000_000
 START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
@@ -44,7 +45,7 @@ def material(city):
 
 
 def altered_from(events: pa.Table, instant: int) -> pa.Table:
-    """The log with another future: from an instant on other people do other things for other sums, and less often."""
+    """The log with another future: from an instant on others do other things for other sums, and less often."""
     later = micros(events["ts"]) >= instant
     past, future = events.filter(pa.array(~later)), events.filter(pa.array(later))
     rng = np.random.default_rng(0)
@@ -61,8 +62,8 @@ def altered_from(events: pa.Table, instant: int) -> pa.Table:
 
 
 def test_the_future_changes_nothing(city, material):
-    """Another future from the end of the training on leaves plan, population and training vectors as they are, bit for bit."""
-    other = material_of(altered_from(city.events, SETTINGS.train.stop))
+    """Another future from the training's end on leaves plan, population and training vectors alike, bit for bit."""
+    other = material_of(altered_from(city.events, SETTINGS.train.stop), city.labels)
     assert other.plan.to_json() == material.plan.to_json()
     for kind in ("counts", "histograms"):
         ours, theirs = getattr(material.population, kind), getattr(other.population, kind)
@@ -76,7 +77,7 @@ def test_the_future_changes_nothing(city, material):
 
 
 def test_the_last_event_of_the_training_counts(city, material):
-    """An event in the last microsecond of the training is learned from: the boundary is half-open, not a day too early."""
+    """The last event of the training is learned from: the boundary is half-open, not a day too early."""
     last = np.flatnonzero(micros(city.events["ts"]) < SETTINGS.train.stop)[-1]
     without = city.events.take(pa.array(np.delete(np.arange(len(city.events)), last)))
     other = material_of(without)
@@ -86,6 +87,7 @@ def test_the_last_event_of_the_training_counts(city, material):
 def test_the_test_days_know_their_past(city, material):
     """Vectors of the later period are those of the whole log, history from before the period included."""
     timeline, _, _ = EventLog.open(city.events).read()
+    timeline = with_trouble(timeline, read_labels(city.labels, locate=timeline.locate))
     whole = material.plan.vectors(timeline, material.population)
     assert material.test.values.tobytes() == whole.between(SETTINGS.test.start, SETTINGS.test.stop).values.tobytes()
     assert material.test.column("history_windows_28d").max() > 8
@@ -103,7 +105,7 @@ def test_given_periods_are_honoured(material):
 
 @pytest.mark.parametrize("labelled", [True, False])
 def test_periods_are_chosen_where_none_is_given(city, labelled):
-    """By default the last quarter of the days is the test; the time that labels need lies before it, if there are labels."""
+    """By default the last quarter of the days is the test; with labels, the time that they need lies before it."""
     split = material_of(city.events, city.labels if labelled else None, TrainingSettings()).split
     assert (split.train_from, split.test_until) == (START, START + 42 * DAY)
     assert split.test_from == START + 32 * DAY
@@ -149,15 +151,17 @@ def test_training_truth_is_what_was_known_when_the_test_began(city, material):
 
 
 def test_those_known_to_be_in_trouble_can_be_left_out(city, material):
-    """``leave_out_known`` takes the days of entities known to be bad when the day began out of the test, and no others."""
+    """``leave_out_known`` takes out of the test the days of entities known to be bad by then, and no others."""
     # Half of the later period's trouble is known at once, so that some of its days follow a known label.
     bad = material.test.take(material.test_truth)
-    labels = pa.table({
-        "entity": bad.entity.dictionary_decode(),
-        "from": pa.array(bad.since).cast(pa.timestamp("us", "UTC")),
-        "to": pa.array(bad.as_of).cast(pa.timestamp("us", "UTC")),
-        "known_at": pa.array(bad.as_of).cast(pa.timestamp("us", "UTC")),
-    })
+    labels = pa.table(
+        {
+            "entity": bad.entity.dictionary_decode(),
+            "from": pa.array(bad.since).cast(pa.timestamp("us", "UTC")),
+            "to": pa.array(bad.as_of).cast(pa.timestamp("us", "UTC")),
+            "known_at": pa.array(bad.as_of).cast(pa.timestamp("us", "UTC")),
+        }
+    )
     settings = replace(SETTINGS, leave_out_known=True)
     kept, every = material_of(city.events, labels, settings), material_of(city.events, labels)
     known = {}

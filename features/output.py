@@ -1,0 +1,179 @@
+"""Vectors as files: whole or not there, with their keys, and with the plan that says what each column means."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from .plan import FeaturePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .events import DataReport, EventLog
+    from .population import Population
+    from .snapshots import WindowSpec
+    from .vectors import Vectors
+
+__all__ = ["WrittenVectors", "beside", "between", "vectors_to_file", "with_event", "write_parquet"]
+
+PLAN, FINGERPRINT, FEATURES = b"peculiar.plan", b"peculiar.plan_fingerprint", b"peculiar.features"
+_ROW = "event_row"
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenVectors:
+    """Vectors that are on disk.
+
+    Attributes
+    ----------
+    output : Path
+    vectors : Vectors
+        The rows that were written.
+    plan : FeaturePlan
+    report : DataReport
+        What came to the door.
+    fitted_here : bool
+        True if the population is that of the log itself, so that the values are not those another log would give.
+    """
+
+    output: Path
+    vectors: Vectors
+    plan: FeaturePlan
+    report: DataReport
+    fitted_here: bool
+
+    @property
+    def population(self) -> str:
+        """Whose habits the values were held against, for a person."""
+        return "this log itself" if self.fitted_here else "the model's training"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "output": str(self.output),
+            "rows": len(self.vectors),
+            "entities": len(np.unique(self.vectors.entity.indices.to_numpy())),
+            "features": {family: len(features) for family, features in self.plan.by_family.items()},
+            "plan": self.plan.fingerprint,
+            "windows": asdict(self.plan.windows),
+            "population": self.population,
+            "data": self.report.to_dict(),
+        }
+
+
+def vectors_to_file(
+    log: EventLog,
+    output: Path,
+    *,
+    windows: WindowSpec | None = None,
+    fitted: tuple[FeaturePlan, Population] | None = None,
+    period: tuple[int | None, int | None] = (None, None),
+    progress: Callable[[str, float], None] | None = None,
+) -> WrittenVectors:
+    """Build the vectors of a log and write them as Parquet.
+
+    Parameters
+    ----------
+    log : EventLog
+    output : Path
+        Columns entity, since, as_of, the event where windows are no days or hours (see :func:`with_event`), and the
+        features, float32. The key-value metadata holds the plan as JSON, its fingerprint, and what each feature means.
+    windows : WindowSpec, optional
+        Of the default plan.
+    fitted : pair of FeaturePlan and Population, optional
+        A model's. By default the plan for such a log, with the population of the log itself.
+    period : pair of int or None
+        Write what lies in ``[since, until)``, microseconds since 1970 UTC; events from ``until`` on are not looked at,
+        those before ``since`` are history.
+    progress : callable, optional
+
+    Raises
+    ------
+    SchemaError
+        If the log lacks a column, or none of it can be read.
+    """
+    timeline, report, _ = log.read(None, period[1])
+    if fitted is None:
+        plan = FeaturePlan.for_log(timeline, log.roles, windows)
+        population = plan.fit(timeline, progress=progress)
+    else:
+        plan, population = fitted
+    vectors = between(plan.vectors(timeline, population, progress=progress), plan.windows, period)
+    table = with_event(_table(vectors), log, vectors, plan.windows)
+    features = json.dumps([asdict(feature) for feature in plan.features])
+    metadata = {PLAN: plan.to_json(), FINGERPRINT: plan.fingerprint, FEATURES: features}
+    write_parquet(table.replace_schema_metadata(metadata), output)
+    return WrittenVectors(output, vectors, plan, report, fitted is None)
+
+
+def between(vectors: Vectors, windows: WindowSpec, period: tuple[int | None, int | None]) -> Vectors:
+    """The vectors of a period ``[since, until)``, microseconds since 1970 UTC; None leaves a side open.
+
+    A day or an hour is of the period if the whole of it is. A window that ends with an event is of the period that the
+    event is in, or an event soon after midnight, whose window reaches back into the day before, would belong to no day.
+    """
+    since, until = period
+    if windows.calendar:
+        return vectors.between(since, until)
+    inside = np.ones(len(vectors), np.bool_)
+    if since is not None:
+        inside &= vectors.as_of > since
+    if until is not None:
+        inside &= vectors.as_of <= until
+    return vectors.take(inside)
+
+
+def with_event(table: pa.Table, log: EventLog, vectors: Vectors, windows: WindowSpec) -> pa.Table:
+    """Add, after ``as_of``, the last event of each window, unless windows are days or hours.
+
+    With it the key (entity, as_of, event) is unique, even where an entity does two things at one instant. The column
+    is named as the log's id column and holds its values; without one it is ``event_row``, the position in the source.
+    A name that the table has already gets ``event_`` before it.
+    """
+    if windows.calendar or vectors.last is None:
+        return table
+    rows = pa.array(vectors.last.astype(np.int64))
+    name = log.roles.id or _ROW
+    events = rows if log.roles.id is None else log.source.read([name])[name].take(rows)
+    if pa.types.is_dictionary(events.type):
+        events = events.cast(events.type.value_type)
+    unused = f"event_{name}" if name in table.column_names else name
+    return table.add_column(table.column_names.index("as_of") + 1, unused, events)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write beside the target and rename, so that a reader never meets half a file."""
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = [field.name for field in table.schema if field.type != pa.float32()]
+    # A feature's values seldom repeat: to look for a dictionary of them doubles the time.
+    dictionary = plain if len(plain) < table.num_columns else True
+    with beside(path) as unfinished:
+        pq.write_table(table, unfinished, use_dictionary=dictionary)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; it becomes ``path`` once all is on disk, and is gone if writing fails."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _table(vectors: Vectors) -> pa.Table:
+    table = vectors.to_arrow()
+    return table.set_column(0, "entity", vectors.entity.dictionary_decode())

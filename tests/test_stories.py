@@ -1,0 +1,100 @@
+"""The two stories that are the package's test of common sense: fifty buses in a day, and the odd basket."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from peculiar.serving.scoring import score_batch
+from peculiar.training.references import load
+
+DAY = 86_400_000_000
+
+
+@pytest.fixture(scope="module")
+def judged(city, trained):
+    """The scores of the later period by the champion and by the Isolation Forest, each with its reasons."""
+    since, found = trained.result.material.split.test_from, {}
+    for version in trained.result.versions:
+        model = load(trained.store, version.uri).model
+        found[version.kind] = score_batch(model, city.events, since=since, budget=10, explain=3).table
+    return found
+
+
+def windows_of(city, scenario: str, *, since: int) -> list[tuple[str, int]]:
+    """User and day of each planted incident of a story that begins and ends on one day of the later period."""
+    events = dict(zip(city.events["event_id"].to_pylist(), city.events["ts"].cast(pa.int64()).to_pylist(), strict=True))
+    days: dict[str, set[int]] = {}
+    for row in city.labels.filter(pc.equal(city.labels["scenario"], scenario)).to_pylist():
+        at = events[row["event_id"]] if row["event_id"] is not None else int(row["from"].timestamp() * 1e6)
+        days.setdefault(row["entity"], set()).add(at // DAY * DAY)
+    return [(user, min(when)) for user, when in days.items() if len(when) == 1 and min(when) >= since]
+
+
+def row_of(scores: pa.Table, user: str, day: int) -> dict:
+    """The one row of a user and day."""
+    rows = scores.filter(pc.and_(pc.equal(scores["entity"], user), pc.equal(scores["since"].cast(pa.int64()), day)))
+    (row,) = rows.to_pylist()
+    return row
+
+
+def test_fifty_buses_in_a_day(city, trained, judged):
+    """The champion puts each user who rode fifty buses among the first three of that day, and says fifty vehicles.
+
+    Claimed for one simulated log (30,000 events, 375 active users, about ninety of them a day, seed 0) and a champion
+    that learned from labels with four such days before; both fifty-bus days of the later period are asked for. On that
+    log service accounts ride as often, so that a count alone would not do: the fifty are held against the own usual.
+    """
+    assert trained.result.champion.kind == "lightgbm"
+    found = windows_of(city, "fifty_buses", since=trained.result.material.split.test_from)
+    assert len(found) == 2
+    for user, day in found:
+        row = row_of(judged["lightgbm"], user, day)
+        assert row["rank"] <= 3, row
+        told = [
+            reason
+            for reason in row["reasons"]
+            if re.match(r"50 different values of vehicle; its own usual is ", reason)
+        ]
+        assert told, row["reasons"]
+        usual = float(re.search(r"its own usual is ([\d.]+)", told[0])[1])
+        assert usual <= 5
+
+
+def test_fifty_buses_need_no_labels(city, trained, judged):
+    """Without any label the Isolation Forest has the same users among the first ten of about ninety that day.
+
+    The first thing it says is the fifty different vehicles.
+    """
+    for user, day in windows_of(city, "fifty_buses", since=trained.result.material.split.test_from):
+        row = row_of(judged["isolation_forest"], user, day)
+        assert row["rank"] <= 10, row
+        assert row["reasons"][0].startswith("50 different values of vehicle; its own usual is ")
+
+
+def test_a_day_has_far_more_users_than_are_asked_about(judged):
+    """To be among the first three or ten of a day means something: some ninety users are ranked on each."""
+    for scores in judged.values():
+        _, users = np.unique(scores["since"].cast(pa.int64()).to_numpy(), return_counts=True)
+        assert users.min() > 60
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="each item of the basket is common: it takes features of combinations, which are yet to come, to see it",
+)
+def test_the_odd_basket(city, trained, judged):
+    """The Isolation Forest has each user who bought the odd basket in one visit among the first ten of that day."""
+    found = windows_of(city, "odd_basket", since=trained.result.material.split.test_from)
+    ranks = [row_of(judged["isolation_forest"], user, day)["rank"] for user, day in found]
+    assert ranks
+    assert max(ranks) <= 10
+
+
+def test_an_odd_basket_was_planted_where_the_story_looks(city, trained):
+    """The expected failure above fails for want of a feature, not for want of a basket."""
+    assert windows_of(city, "odd_basket", since=trained.result.material.split.test_from)
