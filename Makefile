@@ -68,8 +68,8 @@ ui: setup ## compare the demo's models in the MLflow UI
 	@$(BIN)/peculiar ui
 
 .PHONY: test
-test: setup ## run the tests; ARGS="-k velocity" selects
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests, a file at a time on each core; ARGS="-k velocity" selects
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # --- Checks: each reads the tree or the built wheel and changes nothing ---------------------------------------------------
 

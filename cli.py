@@ -275,8 +275,8 @@ def ui(home: Path, port: int, *, open_browser: bool) -> None:
 @click.option(
     "--home", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True, help="Folder."
 )
-@click.option("--events", type=click.IntRange(min=20_000), default=400_000, show_default=True)
-@click.option("--users", type=click.IntRange(min=500), default=4_000, show_default=True)
+@click.option("--events", type=click.IntRange(min=20_000), default=600_000, show_default=True)
+@click.option("--users", type=click.IntRange(min=500), default=12_000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @_JSON
 def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None) -> None:

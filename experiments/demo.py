@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["STORIES", "run_demo"]
 
 STORIES = {"fifty_buses": "fifty buses in a day", "odd_basket": "the odd basket"}
-_MISSED = {
-    "odd_basket": "not among the ten: a basket of common items needs features of combinations, which are yet to come",
-}
 _DAYS = 60
 _TRIALS = 4  # enough to show the search; a real training takes more
 _SHOWN = 10
@@ -93,9 +90,10 @@ def _tell(home: Path, store: Store, done: tuple[TrainingResult, WrittenScores], 
     say(f"4. The {_SHOWN} oddest users. Each score is a lead for a person to check, never a verdict.")
     for place, odd in enumerate(shown, 1):
         say(_entry(place, odd, planted))
-    stories = {story: _places(scored, planted, story) for story in STORIES}
+    everyone = oddest_entities(scored.table, limit=pc.count_distinct(scored.table["entity"]).as_py())
+    stories = {story: _places(everyone, planted, story) for story in STORIES}
     for story, places in stories.items():
-        say(_story(story, places))
+        say(_story(story, places, {odd.entity: odd for odd in everyone}))
     say(f"Scores of all {scored.table.num_rows:,} user-days: {scored.output}")
     say(f"Compare the models in MLflow: peculiar ui --home {home}\n  then open {comparison_url(store)}")
     return {
@@ -112,14 +110,14 @@ def _entry(place: int, odd: OddEntity, planted: dict[str, str]) -> str:
     return "\n".join([head, *(f"        {reason}" for reason in odd.reasons)])
 
 
-def _story(story: str, places: dict[str, int]) -> str:
-    """Where the users of a story stand among all users scored."""
+def _story(story: str, places: dict[str, int], shown: dict[str, OddEntity]) -> str:
+    """Where the users of a story stand among all users scored, and why the first of them does."""
     if not places:
         return f"{STORIES[story].capitalize()}: nobody of it acted in the scored weeks."
     told = ", ".join(f"{user} number {place}" for user, place in places.items())
-    best = min(places.values())
-    verdict = "found" if best <= _SHOWN else _MISSED.get(story, "not among the ten")
-    return f"{STORIES[story].capitalize()}: {told}, of all users scored. {verdict.capitalize()}."
+    first = min(places, key=places.__getitem__)
+    reasons = [f"     {reason}" for reason in shown[first].reasons] if places[first] > _SHOWN else []
+    return "\n".join([f"{STORIES[story].capitalize()}: {told}, of {len(shown):,} users scored.", *reasons])
 
 
 def _planted(home: Path, first: date) -> dict[str, str]:
@@ -133,11 +131,9 @@ def _planted(home: Path, first: date) -> dict[str, str]:
     return dict(zip(planted["entity"], planted["scenario"], strict=True))
 
 
-def _places(scored: WrittenScores, planted: dict[str, str], story: str) -> dict[str, int]:
+def _places(everyone: list[OddEntity], planted: dict[str, str], story: str) -> dict[str, int]:
     """The place of each user of a story among all users, by their oddest window."""
-    everyone = oddest_entities(scored.table, limit=pc.count_distinct(scored.table["entity"]).as_py())
-    places = {odd.entity: place for place, odd in enumerate(everyone, 1) if planted.get(odd.entity) == story}
-    return dict(sorted(places.items(), key=lambda item: item[1]))
+    return {odd.entity: place for place, odd in enumerate(everyone, 1) if planted.get(odd.entity) == story}
 
 
 def _day(instant: int) -> date:

@@ -173,8 +173,8 @@ def snapshots_of(timeline: Timeline, spec: WindowSpec) -> Snapshots:
         start = stop - np.diff(np.concatenate([[0], stop]))
     prior, settled = _priors(rows, since, as_of, spec.horizon_width)
     entity = np.repeat(np.arange(len(rows) - 1, dtype=np.int32), np.diff(rows))
-    utc = (from_wall(edge, zone) for edge in (since, as_of))
-    return Snapshots(rows, entity, *utc, start, stop, trailing, history, prior, settled)
+    since, as_of = from_wall(since, zone), from_wall(as_of, zone)
+    return Snapshots(rows, entity, since, as_of, start, stop, trailing, history, prior, settled)
 
 
 def _windows(

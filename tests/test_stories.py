@@ -9,7 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from peculiar.experiments.scenarios import Scenarios
+from peculiar.experiments.simulate import simulate
+from peculiar.features.events import EventLog
+from peculiar.features.plan import FeaturePlan
 from peculiar.serving.scoring import score_batch
+from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.references import load
 
 DAY = 86_400_000_000
@@ -68,12 +73,14 @@ def test_fifty_buses_in_a_day(city, trained, judged):
 def test_fifty_buses_need_no_labels(city, trained, judged):
     """Without any label the Isolation Forest has the same users among the first ten of about ninety that day.
 
-    The first thing it says is the fifty different vehicles.
+    Among the three things it says are the fifty different vehicles.
     """
     for user, day in windows_of(city, "fifty_buses", since=trained.result.material.split.test_from):
         row = row_of(judged["isolation_forest"], user, day)
         assert row["rank"] <= 10, row
-        assert row["reasons"][0].startswith("50 different values of vehicle; its own usual is ")
+        assert any(
+            reason.startswith("50 different values of vehicle; its own usual is ") for reason in row["reasons"]
+        ), row
 
 
 def test_a_day_has_far_more_users_than_are_asked_about(judged):
@@ -83,18 +90,60 @@ def test_a_day_has_far_more_users_than_are_asked_about(judged):
         assert users.min() > 60
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="each item of the basket is common: it takes features of combinations, which are yet to come, to see it",
-)
-def test_the_odd_basket(city, trained, judged):
-    """The Isolation Forest has each user who bought the odd basket in one visit among the first ten of that day."""
-    found = windows_of(city, "odd_basket", since=trained.result.material.split.test_from)
-    ranks = [row_of(judged["isolation_forest"], user, day)["rank"] for user, day in found]
-    assert ranks
-    assert max(ranks) <= 10
+@pytest.fixture(scope="module")
+def large_city():
+    """A log large enough for common things to have met by chance: 12,000 users, the two stories and no other trouble.
+
+    The grove is fitted on the first seven tenths of the days, without labels; the rest is judged.
+    """
+    none = dict.fromkeys(("account_takeover", "card_testing", "slow_drift", "exfiltration"), 0)
+    stories = Scenarios(odd_basket=12, fifty_buses=3, **none)
+    city = simulate(events=600_000, users=12_000, days=42, seed=3, stories=stories)
+    log = EventLog.open(city.events)
+    timeline, _, _ = log.read()
+    cut = int(timeline.at.min()) // DAY * DAY + 29 * DAY
+    before = timeline.until(cut)
+    plan = FeaturePlan.for_log(before, log.roles)
+    vectors = plan.vectors(timeline, plan.fit(before))
+    fitted = IsolationForest().fit(vectors.between(None, cut), seed=0)
+    return city, vectors.between(cut, None), fitted
 
 
-def test_an_odd_basket_was_planted_where_the_story_looks(city, trained):
-    """The expected failure above fails for want of a feature, not for want of a basket."""
-    assert windows_of(city, "odd_basket", since=trained.result.material.split.test_from)
+def places(large_city, scenario: str) -> list[tuple[int, str]]:
+    """The place of each planted user among all of the day that completes the story, and the family that speaks."""
+    city, later, fitted = large_city
+    score, days, entity = fitted.score(later), later.since, later.entity.dictionary_decode()
+    times = city.events["ts"].cast(pa.int64()).to_pylist()
+    events = dict(zip(city.events["event_id"].to_pylist(), times, strict=True))
+    last: dict[str, int] = {}
+    for row in city.labels.filter(pc.equal(city.labels["scenario"], scenario)).to_pylist():
+        at = events[row["event_id"]] if row["event_id"] is not None else int(row["from"].timestamp() * 1e6)
+        last[row["entity"]] = max(last.get(row["entity"], 0), at // DAY * DAY)
+    found = []
+    for user, day in last.items():
+        own = np.flatnonzero(pc.equal(entity, user).to_numpy(zero_copy_only=False) & (days == day))
+        if len(own):
+            place = 1 + int((score[days == day] > score[own[0]]).sum())
+            found.append((place, fitted.contributions(later.take(own)).family[0]))
+    return found
+
+
+def test_the_odd_basket(large_city):
+    """The forest has baskets of things that nobody has together among the first of the day that completes them.
+
+    Claimed for one simulated log of 12,000 users, some 1,900 of them a day: six baskets in the later period, bought in
+    one visit or gathered over two weeks, by users who are ordinary in all else. Each is among the first twenty, at
+    least five of the six among the first ten, and it is the combination that speaks.
+    """
+    found = places(large_city, "odd_basket")
+    assert len(found) == 6
+    assert max(place for place, _ in found) <= 20
+    assert sum(place <= 10 for place, _ in found) >= 5
+    assert {family for _, family in found} == {"combination"}
+
+
+def test_fifty_buses_among_thousands(large_city):
+    """On the same log each fifty-bus day is the oddest but one of its day at most."""
+    found = places(large_city, "fifty_buses")
+    assert found
+    assert max(place for place, _ in found) <= 2

@@ -69,9 +69,9 @@ def load_grove(folder: Path) -> GroveParts:
     forests = tuple(_forest(number, trees, nodes, inputs) for number, trees in enumerate(about["trees"]))
     knots = [_part(tails, number) for number in range(len(about["excess"]))]
     curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
-    names = (tuple(about[key]) for key in ("features", "families", "subjects"))
+    features, families, subjects = (tuple(about[key]) for key in ("features", "families", "subjects"))
     tails_of, opinions = curves[: len(forests)], curves[len(forests) :]
-    return GroveParts(about["settings"], *names, forests, tails_of, opinions)
+    return GroveParts(about["settings"], features, families, subjects, forests, tails_of, opinions)
 
 
 def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, Any]]) -> None:

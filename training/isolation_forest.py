@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedIsolationForest", "IsolationForest"]
 
+_HEARD = 0.01  # a forest that is less of the opinion than this is not told
+
 
 @dataclass(frozen=True)
 class IsolationForest:
@@ -186,13 +188,14 @@ class FittedIsolationForest:
             surprise = self._surprise(number, self.forests[number].path_length(values))
             power += surprise**p
             np.maximum(loudest[names.index(family)], surprise, out=loudest[names.index(family)])
-        whole = self._surprise(0, self.forests[0].path_length(values))
+        whole = self.whole_surprise(values)
         return power ** (1.0 / p), whole + loudest.max(axis=0), loudest
 
     def contributions(self, vectors: Vectors) -> Contributions:
         """Split each score among the features: what each question on a row's paths changed, on the scale of the score.
 
-        Where something shouts it is the loudest small forest's paths that are told, else the whole forest's too.
+        Where something shouts, the small forests' paths are told by their part of the p-norm, else the whole
+        forest's and the loudest's.
 
         Raises
         ------
@@ -207,13 +210,30 @@ class FittedIsolationForest:
         shouts, score = judged[0] >= judged[1], judged.max(axis=0)
         values = self._split(0, vectors.values)[0]
         values[shouts] = 0.0
-        loudest = surprise.argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
-        for number in np.unique(loudest):
-            rows = np.flatnonzero(loudest == number)
-            values[rows] += self._split(number + 1, np.ascontiguousarray(vectors.values[:, rows]))[0]
-        said = np.where(shouts, surprise.max(axis=0), self.raw_opinions(vectors.values)[1])
+        share = self._shares(surprise, shouts)
+        for number, weight in enumerate(share):
+            rows = np.flatnonzero(weight)
+            if len(rows):
+                part = self._split(number + 1, np.ascontiguousarray(vectors.values[:, rows]))[0]
+                values[rows] += part * weight[rows, None]
+        said = (share * surprise).sum(axis=0) + np.where(shouts, 0.0, self.whole_surprise(vectors.values))
         values *= np.divide(score, said, out=np.ones_like(said), where=said > 0.0)[:, None]
+        loudest = surprise.argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
         return Contributions(values, score - values.sum(axis=1), [self.group_names[n][0] for n in loudest])
+
+    def whole_surprise(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The whole forest's surprise in nats, float64 of shape (n,)."""
+        return self._surprise(0, self.forests[0].path_length(values))
+
+    def _shares(self, surprise: NDArray[np.float64], shouts: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How much of the opinion each small forest is, (n_groups, n): its part of the p-norm, or the loudest all."""
+        shares = np.zeros(surprise.shape)
+        if not surprise.size:
+            return shares
+        power = (surprise / np.maximum(surprise.max(axis=0), 1e-300)) ** self.settings.norm
+        power /= power.sum(axis=0)
+        shares[surprise.argmax(axis=0), np.arange(surprise.shape[1])] = 1.0
+        return np.where(shouts, np.where(power >= _HEARD, power, 0.0), shares)
 
     def _judged(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """Both opinions on the common scale, float64 of shape (2, n)."""

@@ -123,7 +123,7 @@ def read_labels(source: object, *, locate: Locate | None = None, delay: int = 0,
     usable = ~(pc.is_null(who).to_numpy(zero_copy_only=False) | pc.is_null(value).to_numpy(zero_copy_only=False))
     reader.check(start, stop, usable)
     columns = [who, pa.array(start), pa.array(stop), pa.array(known), scenario, value]
-    unknown = "no event has this id" if by_event else "no entity"
+    unknown = "no event has this id" if by_event else "no entity, or no event among those read has the id"
     reasons = {unknown: who.null_count, "no label given": value.null_count}
     rows = pa.table(columns, schema=SCHEMA).filter(pa.array(usable))
     return Labels(rows, {why: count for why, count in reasons.items() if count})

@@ -22,6 +22,7 @@ amounts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -111,7 +112,7 @@ class Combination:
             keys = self._common(population, name)
             if not len(keys):
                 continue
-            bits = population.derive(f"combination.{name}.bits", lambda name=name: self._bits(population, name))
+            bits = population.derive(f"combination.{name}.bits", partial(self._bits, population, name))
             codes = context.timeline.dimensions[name]
             block = columns[number * _EACH : (number + 1) * _EACH]
             _judge(block, codes.codes, _slots(codes, keys), bounds, bits)
@@ -144,7 +145,7 @@ def _features(name: str, window: str, horizon: str) -> tuple[Feature, ...]:
          f"with what it had within {horizon}, two values of {name} that hardly anyone has together ({{value}} bits)"),
         (f"set_surprise_{horizon}",
          f"Surprise of the six oddest of the pairs of {name} between {window} and {horizon}",
-         f"with what it had within {horizon}, values of {name} that are common each, but not together ({{value}} bits)"),
+         f"with what it had within {horizon}, values of {name} common each, but not together ({{value}} bits)"),
         (f"pair_surprise_mean_{horizon}", f"Mean surprise of the pairs of {name} between {window} and {horizon}",
          f"values of {name} that mostly do not go together ({{value}} bits a pair)"),
     )  # fmt: skip
@@ -245,7 +246,7 @@ def _oddest(
     """The highest surprise and the sum of the six highest between two sets; each pair is looked at once."""
     ours, others, inside = sets
     best[:] = 0.0
-    total, pairs = 0, 0
+    total, pairs = np.int64(0), 0
     for x in ours:
         for y in others:
             if x == y or (inside[y] and y < x):
@@ -261,7 +262,7 @@ def _oddest(
                 best[z] = value
     out[0] = best[0]
     out[1] = best.sum()
-    return total, pairs
+    return int(total), pairs
 
 
 @kernel

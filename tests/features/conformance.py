@@ -242,7 +242,8 @@ def adding_up(populations: list[Population]) -> Population:
         assert np.array_equal(total.counts[name], counts), f"{name} of partitions do not add up"
     for name, counts in whole.keyed.items():
         same_keys = np.array_equal(total.keyed[name].keys, counts.keys)
-        assert same_keys and np.array_equal(total.keyed[name].counts, counts.counts), f"{name} do not add up"
+        assert same_keys, f"{name} of partitions have other keys"
+        assert np.array_equal(total.keyed[name].counts, counts.counts), f"{name} do not add up"
     return whole
 
 

