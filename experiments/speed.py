@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..features.families import FAMILIES
 from .rivals import entrants
 from .rivals.entrants import Course, Size
 from .rivals.stopwatch import Run, middle, run_apart
@@ -34,13 +35,14 @@ _LIBRARIES = ("numba", "numpy", "pandas", "polars", "pyarrow")
 
 @dataclass(frozen=True)
 class Track:
-    """How to race: where files are kept, how often the fast ones run, over which windows."""
+    """How to race: where files are kept, how often the fast ones run, over which windows, with which families."""
 
     folder: Path
     repeats: int
     every: str
     compiling: bool
     console: Console
+    families: tuple[str, ...] = ()
 
     def course(self, size: Size, families: tuple[str, ...] = ()) -> Course:
         """A simulated log of this size with its frozen plan, made unless an earlier run left it."""
@@ -77,7 +79,7 @@ def measure(size: Size, track: Track, *, pandas_events: int | None) -> dict[str,
     dict
         Plain data, as the JSON file holds it.
     """
-    course = track.course(size)
+    course = track.course(size, track.families)
     busy = os.getloadavg()[0]
     (fit,) = track.run(entrants.fit, course)
     compiled = track.run(entrants.compile_kernels, course)[0].stages["compile"] if track.compiling else None
@@ -197,6 +199,9 @@ def _summary(found: dict[str, Any]) -> str:
 @click.option("--days", default=90, show_default=True, type=click.IntRange(7), help="Length of the log.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the simulation.")
 @click.option("--every", default="1d", show_default=True, type=click.Choice(["1d", "1h"]), help="Window of a vector.")
+@click.option(
+    "--families", default="", help="Of ours, with commas between them; all of the default plan, if not given."
+)
 @click.option("--rivals", default="all", show_default=True, type=click.Choice(["none", "pandas", "all"]))
 @click.option("--pandas-events", type=click.IntRange(20_000), help="Events pandas gets; at most 2 M, if not given.")
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Runs of ours and of the scan.")
@@ -210,6 +215,7 @@ def main(  # noqa: PLR0913 - a command has as many parameters as options
     days: int,
     seed: int,
     every: str,
+    families: str,
     rivals: str,
     pandas_events: int | None,
     repeats: int,
@@ -221,7 +227,11 @@ def main(  # noqa: PLR0913 - a command has as many parameters as options
     from rich.console import Console
 
     console = Console(stderr=True)
-    track = Track(folder or Path(tempfile.gettempdir()) / "peculiar-speed", repeats, every, compiling, console)
+    place, chosen = folder or Path(tempfile.gettempdir()) / "peculiar-speed", tuple(filter(None, families.split(",")))
+    unknown = sorted(set(chosen) - set(FAMILIES))
+    if unknown:
+        raise click.BadParameter(f"expected families among {', '.join(FAMILIES)}, got {', '.join(unknown)}")
+    track = Track(place, repeats, every, compiling, console, chosen)
     sample: int | None = min(events, pandas_events or 2_000_000)
     if rivals == "none" or every != "1d":
         console.print("pandas is left out" + ("" if rivals == "none" else ": it is written for windows of days only"))
