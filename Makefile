@@ -67,6 +67,19 @@ demo: setup ## see the whole promise work: events in, the odd users out, with re
 ui: setup ## compare the demo's models in the MLflow UI
 	@$(BIN)/peculiar ui
 
+# Featuretools wants an older pandas than ours, so it and tsfresh live apart; experiments/speed.py finds them there.
+RIVALS := .venv-rivals
+$(RIVALS)/.ready: requirements/rivals.txt
+	@echo "set-up: packages of $< -> $(RIVALS)"
+	@$(PYTHON_FINDER); "$$found" -m venv "$(RIVALS)"
+	@echo '*' > $(RIVALS)/.gitignore
+	@$(RIVALS)/bin/python -m pip $(PIP_LOCKED) -r $<
+	@$(RIVALS)/bin/python -m compileall -q -j 0 $(RIVALS)/lib >/dev/null 2>&1 || true
+	@touch $@
+
+.PHONY: rivals
+rivals: $(RIVALS)/.ready ## create .venv-rivals with Featuretools and tsfresh, for experiments/speed.py
+
 .PHONY: test
 test: setup ## run the tests, a file at a time on each core; ARGS="-k velocity" selects
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
@@ -127,16 +140,17 @@ smoke: wheel ## install the wheel into a clean environment and use it there
 # --- Upkeep -----------------------------------------------------------------------------------------------------------------
 
 UV_VERSION := 0.13.9
-COMPILE := .cache/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest \
+COMPILE := .cache/uv/bin/uv pip compile --universal --python-version 3.11 --fork-strategy fewest \
     --generate-hashes --no-annotate --no-header --no-config --quiet $(ARGS)
 
 .cache/uv/bin/uv:
 	@$(PYTHON_FINDER); "$$found" -m venv .cache/uv; .cache/uv/bin/python -m pip $(PIP_INSTALL) uv==$(UV_VERSION)
 
-lock: .cache/uv/bin/uv ## renew requirements/ from pyproject.toml; ARGS=--upgrade moves to the newest versions
-	@$(COMPILE) --extra dev --output-file requirements/dev.txt
-	@$(COMPILE) --constraints requirements/dev.txt --output-file requirements/run.txt
+lock: .cache/uv/bin/uv ## renew requirements/ from pyproject.toml and rivals.in; ARGS=--upgrade moves to the newest versions
+	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/run.txt
+	@$(COMPILE) requirements/rivals.in --output-file requirements/rivals.txt
 	@git --no-pager diff --stat -- requirements
 
 clean: ## remove everything that make made
-	@rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build docs/reference/generated
+	@rm -rf $(VENV) $(RIVALS) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis docs/_build docs/reference/generated

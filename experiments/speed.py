@@ -10,69 +10,43 @@ import json
 import os
 import platform
 import tempfile
-from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import ConfigError
 from ..features.families import FAMILIES
 from .rivals import entrants
+from .rivals.duels import RIVALS, duel
 from .rivals.entrants import Course, Size
-from .rivals.stopwatch import Run, middle, run_apart
+from .rivals.stopwatch import middle, run_apart
+from .rivals.track import Track, figures
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable, Mapping
+
     from rich.table import Table
 
-__all__ = ["Track", "measure"]
+__all__ = ["measure"]
 
-_TINY = {"events": 20_000, "users": 300, "days": 30}
-_PANDAS_FAMILIES = ("volume", "velocity", "breadth", "timing", "baseline")
-_LIBRARIES = ("numba", "numpy", "pandas", "polars", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Track:
-    """How to race: where files are kept, how often the fast ones run, over which windows, with which families."""
-
-    folder: Path
-    repeats: int
-    every: str
-    compiling: bool
-    console: Console
-    families: tuple[str, ...] = ()
-
-    def course(self, size: Size, families: tuple[str, ...] = ()) -> Course:
-        """A simulated log of this size with its frozen plan, made unless an earlier run left it."""
-        log = self._log(size)
-        frozen = log.parent / f"frozen-{self.every}-{'-'.join(families) or 'all'}"
-        tiny = self._log(Size(**_TINY, seed=size.seed))
-        return Course(log, tiny, frozen, self.every, families)
-
-    def run(self, entrant: Any, course: Course, times: int = 1) -> list[Run]:
-        """Run an entrant so many times, each in a process of its own."""
-        with self.console.status(f"{entrant.__name__} on {course.log.parent.name}"):
-            return [run_apart(entrant, course) for _ in range(times)]
-
-    def _log(self, size: Size) -> Path:
-        folder = self.folder / f"{size.events}-events-{size.users}-users-{size.days}-days-seed-{size.seed}"
-        if not (folder / "events.parquet").is_file():
-            with self.console.status(f"simulating {size.events:,} events"):
-                run_apart(entrants.simulate, folder, size)
-        return folder / "events.parquet"
+_LIBRARIES = ("duckdb", "numba", "numpy", "pandas", "polars", "pyarrow")
+_MOST = {"1d": 10_000_000, "1h": 10_000_000, "event": 1_000_000}
+_DAYS_ONLY = "it is written for windows of days only"
 
 
-def measure(size: Size, track: Track, *, pandas_events: int | None) -> dict[str, Any]:
+def measure(size: Size, track: Track, *, rivals: Mapping[str, int | None], book: bool) -> dict[str, Any]:
     """Race on a log of this size.
 
     Parameters
     ----------
     size : Size
     track : Track
-    pandas_events : int or None
-        How many events pandas gets; none leaves it out.
+    rivals : mapping of str to int or None
+        Whom to race against, and how many events each gets at most; none leaves that to the rival.
+    book : bool
+        Whether to build the Fraud Detection Handbook's features too.
 
     Returns
     -------
@@ -81,10 +55,9 @@ def measure(size: Size, track: Track, *, pandas_events: int | None) -> dict[str,
     """
     course = track.course(size, track.families)
     busy = os.getloadavg()[0]
-    (fit,) = track.run(entrants.fit, course)
+    fit, runs = track.ours(size, track.families)
     compiled = track.run(entrants.compile_kernels, course)[0].stages["compile"] if track.compiling else None
-    runs = track.run(entrants.ours, course, track.repeats)
-    ours = _figures(size.events, runs)
+    ours = figures(size.events, runs)
     found = {
         **size.__dict__,
         "every": track.every,
@@ -96,28 +69,15 @@ def measure(size: Size, track: Track, *, pandas_events: int | None) -> dict[str,
         "fit_seconds": fit.stages["fit"],
         "fit_peak_rss_bytes": fit.peak_rss_bytes,
         "compile_seconds": compiled,
-        **_against_pandas(size, track, pandas_events),
+        **_against_rivals(size, track, rivals),
+        **(_book(track) if book else {"book_12_features_seconds": None, "book": {"left_out": "not asked for"}}),
     }
     return {**found, "cores": os.cpu_count(), "load_before": busy, "versions": _versions()}
 
 
-def _figures(events: int, runs: list[Run]) -> dict[str, Any]:
-    """What the runs of one entrant say: the median one, and the most memory that any took."""
-    run = middle(runs)
-    return {
-        "features": len(run.names),
-        "events_per_second": events / run.seconds,
-        "seconds": run.seconds,
-        "seconds_of_runs": [each.seconds for each in runs],
-        "cpu_seconds": run.cpu_seconds,
-        "stages": run.stages,
-        "peak_rss_bytes": max(each.peak_rss_bytes for each in runs),
-    }
-
-
 def _against_scan(events: int, seconds: float, track: Track, course: Course) -> dict[str, Any]:
     both = (entrants.scan, entrants.scan_codes)
-    plain, codes = (_figures(events, track.run(entrant, course, track.repeats)) for entrant in both)
+    plain, codes = (figures(events, track.run(entrant, course, track.repeats)) for entrant in both)
     return {
         "scan": plain,
         "scan_codes": codes,
@@ -126,27 +86,50 @@ def _against_scan(events: int, seconds: float, track: Track, course: Course) -> 
     }
 
 
-def _against_pandas(size: Size, track: Track, events: int | None) -> dict[str, Any]:
-    """Both on the same sample and for the same families; the ratio is that of their times."""
-    if events is None:
-        return {"ratio_over_pandas": None, "ratio_over_pandas_cpu": None, "shared_features": None, "pandas": None}
-    sample = size.scaled(events)
-    course = track.course(sample, _PANDAS_FAMILIES)
-    track.run(entrants.fit, course)
-    ours = track.run(entrants.ours, course, track.repeats)
-    rival = track.run(entrants.pandas, course)
-    shared = set(middle(ours).names) & set(rival[0].names)
-    told = {**sample.__dict__, **_figures(events, rival), "features": len(shared), "ours": _figures(events, ours)}
-    return {
-        "ratio_over_pandas": told["seconds"] / told["ours"]["seconds"],
-        "ratio_over_pandas_cpu": told["cpu_seconds"] / told["ours"]["cpu_seconds"],
-        "shared_features": len(shared),
-        "pandas": told,
+def _against_rivals(size: Size, track: Track, rivals: Mapping[str, int | None]) -> dict[str, Any]:
+    """One duel after the other; who cannot race is left out with the reason, and its ratio is null."""
+    met: dict[str, dict[str, Any]] = {}
+    left_out = {name: "not asked for" for name in RIVALS if name not in rivals}
+    for name, most in rivals.items():
+        if track.every != "1d":
+            left_out[name] = _DAYS_ONLY
+            continue
+        try:
+            met[name] = duel(RIVALS[name], size, track, most=most)
+        except (ConfigError, ModuleNotFoundError) as error:
+            left_out[name] = str(error)
+    pandas = met.get("pandas")
+    ratios = {
+        f"ratio_over_{name}{how}": met.get(name, {}).get(f"ratio{how}") for name in RIVALS for how in ("", "_cpu")
     }
+    told = {"rivals": met, "left_out": left_out, "pandas": pandas}
+    return {**ratios, "shared_features": pandas and pandas["features"], **told}
 
 
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+def _book(track: Track) -> dict[str, Any]:
+    """The book's features by our parts, and one vector per payment by the default families; null without its data."""
+    from .fraud_handbook import data_folder
+
+    try:
+        folder = data_folder("fraud_handbook")
+    except ConfigError as error:
+        return {"book_12_features_seconds": None, "book": {"left_out": str(error)}}
+    with track.console.status("the book's features"):
+        twelve = [run_apart(entrants.book_twelve, folder) for _ in range(track.repeats)]
+        default = [run_apart(entrants.book_default, folder)]
+    rows = twelve[0].rows
+    told = {"events": rows, "twelve": figures(rows, twelve), "default_families": figures(rows, default)}
+    return {"book_12_features_seconds": middle(twelve).seconds, "book": told}
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def _tables(found: dict[str, Any]) -> list[Table]:
@@ -154,8 +137,8 @@ def _tables(found: dict[str, Any]) -> list[Table]:
 
     title = f"{found['events']:,} events, {found['users']:,} users, {found['days']} days"
     race = Table("", "events", "seconds", "CPU s", "events/s", "peak GB", title=title)
-    for who, events, figures in _entries(found):
-        seconds, cpu, peak = (figures[key] for key in ("seconds", "cpu_seconds", "peak_rss_bytes"))
+    for who, events, entry in _entries(found):
+        seconds, cpu, peak = (entry[key] for key in ("seconds", "cpu_seconds", "peak_rss_bytes"))
         race.add_row(
             who, f"{events:,}", f"{seconds:.2f}", f"{cpu:.2f}", f"{events / seconds:,.0f}", f"{peak / 1e9:.1f}"
         )
@@ -166,51 +149,77 @@ def _tables(found: dict[str, Any]) -> list[Table]:
 
 
 def _entries(found: dict[str, Any]) -> list[tuple[str, int, dict[str, Any]]]:
-    events, rival = found["events"], found["pandas"]
+    events = found["events"]
     entries = [
         ("scan, pyarrow's defaults", events, found["scan"]),
         ("scan, text as codes", events, found["scan_codes"]),
         (f"ours, {found['features']} features", events, found),
     ]
-    if rival is not None:
-        shared = f"{found['shared_features']} of {rival['ours']['features']} features"
-        entries.append(("ours, on pandas' sample", rival["events"], rival["ours"]))
-        entries.append((f"pandas, {shared}", rival["events"], rival))
+    for name, rival in found["rivals"].items():
+        ours, against = rival["ours"], rival["events"] if rival["compared"] == "same log" else events
+        if ours["seconds"] != found["seconds"]:
+            entries.append((f"ours against {RIVALS[name].said}, {ours['features']} features", against, ours))
+        built = f"{rival['built']} features, {rival['features']} of ours"
+        entries.append((f"{RIVALS[name].said}, {built}", rival["events"], rival))
+    if found["book_12_features_seconds"] is not None:
+        book = found["book"]
+        entries.append(("the book's 12 features and 2 flags", book["events"], book["twelve"]))
+        default = book["default_families"]
+        entries.append((f"its payments, {default['features']} default features", book["events"], default))
     return entries
 
 
 def _summary(found: dict[str, Any]) -> str:
-    scans = f"{found['ratio_to_scan']:.1f} times the bare scan ({found['ratio_to_scan_codes']:.1f} with text as codes)"
-    pandas, cpu = found["ratio_over_pandas"], found["ratio_over_pandas_cpu"]
-    apart = [f"fit {found['fit_seconds']:.1f} s"]
-    if found["compile_seconds"] is not None:
-        apart.append(f"first-use compilation {found['compile_seconds']:.1f} s")
-    lines = [scans, *([f"{pandas:.1f} times as fast as vectorised pandas ({cpu:.1f} by CPU time)"] if pandas else [])]
+    lines = [
+        f"{found['ratio_to_scan']:.1f} times the bare scan ({found['ratio_to_scan_codes']:.1f} with text as codes)"
+    ]
+    for name, rival in found["rivals"].items():
+        how = "" if rival["compared"] == "same log" else f", {rival['compared']} from {rival['events']:,} events"
+        ratios = (
+            f"{rival['ratio']:,.1f} times as fast as {RIVALS[name].said} ({rival['ratio_cpu']:,.1f} by CPU time{how})"
+        )
+        lines.append(ratios)
+    lines += [f"{RIVALS[name].said} is left out: {reason}" for name, reason in found["left_out"].items()]
+    if "left_out" in found["book"]:
+        lines.append(f"the book's features are left out: {found['book']['left_out']}")
     if found["load_before"] > 0.5:
         lines.append(
             f"the machine was busy before the start (load {found['load_before']:.1f}): trust CPU time, or rerun"
         )
+    apart = [f"fit {found['fit_seconds']:.1f} s"]
+    if found["compile_seconds"] is not None:
+        apart.append(f"first-use compilation {found['compile_seconds']:.1f} s")
     return "\n".join([*lines, f"apart from that: {', '.join(apart)}"])
 
 
+def _chosen(text: str, known: Iterable[str], what: str) -> tuple[str, ...]:
+    """Names with commas between them, each of which must be known."""
+    names = tuple(filter(None, text.split(",")))
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise click.BadParameter(f"expected {what} among {', '.join(known)}, got {', '.join(unknown)}")
+    return names
+
+
 @click.command()
-@click.option("--events", default=10_000_000, show_default=True, type=click.IntRange(20_000), help="Size of the log.")
+@click.option("--events", type=click.IntRange(20_000), help="Size of the log; 10 M, or 1 M by event, if not given.")
 @click.option("--users", type=click.IntRange(100), help="Users; one for each 100 events, if not given.")
 @click.option("--days", default=90, show_default=True, type=click.IntRange(7), help="Length of the log.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the simulation.")
-@click.option("--every", default="1d", show_default=True, type=click.Choice(["1d", "1h"]), help="Window of a vector.")
+@click.option("--every", default="1d", show_default=True, type=click.Choice(list(_MOST)), help="Window of a vector.")
 @click.option(
     "--families", default="", help="Of ours, with commas between them; all of the default plan, if not given."
 )
-@click.option("--rivals", default="all", show_default=True, type=click.Choice(["none", "pandas", "all"]))
+@click.option("--rivals", default="all", show_default=True, help=f"all, none, or some of {','.join(RIVALS)}.")
 @click.option("--pandas-events", type=click.IntRange(20_000), help="Events pandas gets; at most 2 M, if not given.")
+@click.option("--book/--no-book", default=True, help="Also build the Fraud Detection Handbook's features.")
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1), help="Runs of ours and of the scan.")
 @click.option("--compile/--no-compile", "compiling", default=True, help="Also measure first-use compilation.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keeps the logs between runs.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here.")
 def main(  # noqa: PLR0913 - a command has as many parameters as options
     *,
-    events: int,
+    events: int | None,
     users: int | None,
     days: int,
     seed: int,
@@ -218,6 +227,7 @@ def main(  # noqa: PLR0913 - a command has as many parameters as options
     families: str,
     rivals: str,
     pandas_events: int | None,
+    book: bool,
     repeats: int,
     compiling: bool,
     folder: Path | None,
@@ -227,16 +237,15 @@ def main(  # noqa: PLR0913 - a command has as many parameters as options
     from rich.console import Console
 
     console = Console(stderr=True)
-    place, chosen = folder or Path(tempfile.gettempdir()) / "peculiar-speed", tuple(filter(None, families.split(",")))
-    unknown = sorted(set(chosen) - set(FAMILIES))
-    if unknown:
-        raise click.BadParameter(f"expected families among {', '.join(FAMILIES)}, got {', '.join(unknown)}")
+    place, chosen = folder or Path(tempfile.gettempdir()) / "peculiar-speed", _chosen(families, FAMILIES, "families")
+    names = {"all": ",".join(RIVALS), "none": ""}.get(rivals, rivals)
+    against: dict[str, int | None] = dict.fromkeys(_chosen(names, RIVALS, "rivals"))
+    if pandas_events and "pandas" in against:
+        against["pandas"] = pandas_events
     track = Track(place, repeats, every, compiling, console, chosen)
-    sample: int | None = min(events, pandas_events or 2_000_000)
-    if rivals == "none" or every != "1d":
-        console.print("pandas is left out" + ("" if rivals == "none" else ": it is written for windows of days only"))
-        sample = None
-    found = measure(Size(events, users or max(100, events // 100), days, seed), track, pandas_events=sample)
+    count = events or _MOST[every]
+    size = Size(count, users or max(100, count // 100), days, seed)
+    found = measure(size, track, rivals=against, book=book)
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     shown = Console(width=max(100, console.width))

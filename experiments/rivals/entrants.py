@@ -26,7 +26,22 @@ if TYPE_CHECKING:
     from ...features.timeline import Timeline
     from .stopwatch import Stopwatch
 
-__all__ = ["Course", "Size", "compile_kernels", "fit", "ours", "pandas", "scan", "scan_codes", "simulate"]
+__all__ = [
+    "Course",
+    "Size",
+    "book_default",
+    "book_twelve",
+    "compile_kernels",
+    "duckdb",
+    "fit",
+    "groupby_apply",
+    "ours",
+    "pandas",
+    "polars",
+    "scan",
+    "scan_codes",
+    "simulate",
+]
 
 Made = tuple[int, "Sequence[str]"]
 
@@ -63,7 +78,7 @@ class Course:
     frozen : Path
         Folder of the plan and the population, which :func:`fit` fills.
     every : str
-        The window of a vector, "1d" or "1h".
+        The window of a vector, "1d", "1h" or "event".
     families : tuple of str
         The families to build; none given means all of the default plan.
     """
@@ -144,6 +159,81 @@ def pandas(watch: Stopwatch, course: Course) -> Made:
     made = rival.build(frame, recipe)
     watch.lap("features")
     return len(made), list(made.columns)
+
+
+def polars(watch: Stopwatch, course: Course) -> Made:
+    """The same by Polars."""
+    from . import polars_features as rival
+    from .recipe import Recipe
+
+    recipe = Recipe.of(*_frozen(course))
+    rival.build(course.tiny, recipe)
+    watch.start()
+    made = rival.build(course.log, recipe)
+    watch.lap("features")
+    return len(made), made.columns
+
+
+def duckdb(watch: Stopwatch, course: Course) -> Made:
+    """The same by DuckDB; the vectors stay a table in its memory."""
+    from . import duckdb_features as rival
+    from .recipe import Recipe
+
+    recipe, threads = Recipe.of(*_frozen(course)), os.cpu_count() or 1
+    with rival.connect(threads) as database:
+        rival.build(database, course.tiny, recipe)
+    with rival.connect(threads) as database:
+        watch.start()
+        rows = rival.build(database, course.log, recipe)
+        watch.lap("features")
+        return rows, database.table("vectors").columns
+
+
+def groupby_apply(watch: Stopwatch, course: Course) -> Made:
+    """The same by a Python function for each user, in pandas; no first run, which would take as long."""
+    from . import pandas_apply as rival
+    from .recipe import Recipe
+
+    recipe = Recipe.of(*_frozen(course))
+    watch.start()
+    frame = rival.read(course.log, recipe)
+    watch.lap("read")
+    made = rival.build(frame, recipe)
+    watch.lap("features")
+    return len(made), list(made.columns)
+
+
+def book_twelve(watch: Stopwatch, folder: Path) -> Made:
+    """The features of the Fraud Detection Handbook by the package's parts; the first run compiles or loads them."""
+    from . import book
+
+    files = folder / "events.parquet", folder / "labels.parquet"
+    book.twelve(*book.read(*files))
+    watch.start()
+    payments = book.read(*files)
+    watch.lap("read")
+    made = book.twelve(*payments)
+    watch.lap("features")
+    return made.shape[1], book.NAMES
+
+
+def book_default(watch: Stopwatch, folder: Path) -> Made:
+    """One vector per payment of the same log, by every family of the default plan for logs without labels."""
+    from ...features.events import EventLog
+    from ...features.plan import FeaturePlan
+    from ...features.snapshots import WindowSpec
+    from .book import ROLES
+
+    log = EventLog.open(folder / "events.parquet", ROLES)
+    timeline, _, _ = log.read()
+    plan = FeaturePlan.for_log(timeline, ROLES, WindowSpec(every="event", horizon="30d"))
+    population = plan.fit(timeline)
+    watch.start()
+    timeline, _, _ = log.read()
+    watch.lap("timeline")
+    vectors = plan.vectors(timeline, population)
+    watch.lap("vectors")
+    return len(vectors), vectors.names
 
 
 def scan(watch: Stopwatch, course: Course) -> Made:

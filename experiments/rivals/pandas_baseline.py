@@ -29,7 +29,7 @@ _SIGMA = 1.4826
 def baseline(
     columns: Mapping[str, NDArray[np.float32]], day: NDArray[np.int64], earliest: NDArray[np.intp], recipe: Recipe
 ) -> dict[str, NDArray[np.float32]]:
-    """Hold each level against the entity's earlier days within the horizon.
+    """Hold each level that is among the columns against the entity's earlier days within the horizon.
 
     Parameters
     ----------
@@ -48,11 +48,12 @@ def baseline(
     horizon = recipe.trailing[-1]
     history = np.arange(len(day)) - earliest
     made = {f"history_windows_{horizon}d": history, f"history_age_{horizon}d": day - day[earliest]}
-    judged = {name: np.full(len(day), np.nan, np.float32) for level in recipe.usual for name in _names(level)}
+    levels = {level: usual for level, usual in recipe.usual.items() if level in columns}
+    judged = {name: np.full(len(day), np.nan, np.float32) for level in levels for name in _names(level)}
     for first in range(0, len(day), _BLOCK):
         rows = slice(first, min(first + _BLOCK, len(day)))
         places, absent = _earlier(rows, history[rows])
-        for level, usual in recipe.usual.items():
+        for level, usual in levels.items():
             z, ratio = (judged[name] for name in _names(level))
             z[rows], ratio[rows] = _judge(columns[level], rows, (places, absent), usual)
     return {name: column.astype(np.float32) for name, column in made.items()} | judged

@@ -3,92 +3,117 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from peculiar.experiments.rivals import entrants, pandas_features
-from peculiar.experiments.rivals.recipe import Recipe
+from peculiar.experiments.rivals import entrants
+from peculiar.experiments.rivals.duels import RIVALS, Rival, duel
 from peculiar.experiments.rivals.stopwatch import Run, Stopwatch, middle, run_apart
-from peculiar.experiments.speed import _PANDAS_FAMILIES, main
-from peculiar.features.events import EventLog
-from peculiar.features.plan import FeaturePlan
-
-DAY = 86_400_000_000
-START = 1_735_689_600_000_000  # 1 January 2025
+from peculiar.experiments.rivals.track import Track
+from peculiar.experiments.speed import _book, main
 
 
-def random_log(seed: int) -> pa.Table:
-    """A small log with nulls, ties, gaps of weeks, and users of one event."""
-    rng = np.random.default_rng(seed)
-    n = 4000
-    at = np.sort(np.append(rng.integers(0, 70 * DAY, n // 2), rng.integers(0, 70 * 24, n // 2) * (DAY // 24)))
-    at[rng.random(n) < 0.1] //= 60_000_000 * 60
-    at = np.sort(np.where(at < DAY, at * 3600, at))
-
-    def names(prefix: str, size: int, share_null: float = 0.0) -> pa.Array:
-        values = [f"{prefix}{int(code)}" for code in size * rng.random(n) ** 2]
-        return pa.array(values, mask=rng.random(n) < share_null)
-
-    columns = {
-        "event_id": np.arange(n),
-        "user_id": names("u", 40),
-        "ts": pa.array(at + START).cast(pa.timestamp("us", "UTC")),
-        "action": names("act", 20, 0.05),
-        "device": names("d", 30),
-        "item": names("i", 9, 0.6),
-        "amount": pa.array(np.round(rng.lognormal(3, 1, n), 2), mask=rng.random(n) < 0.7),
-        "bytes": rng.integers(0, 50, n).astype(float),
-    }
-    return pa.table(columns)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_pandas_builds_the_same_features(tmp_path, seed):
-    """Every feature of the five families comes out of pandas as out of the kernels, so the race is over one course."""
-    path = tmp_path / "events.parquet"
-    pq.write_table(random_log(seed), path, row_group_size=1000)
-    log = EventLog.open(str(path))
-    timeline, _, _ = log.read()
-    plan = FeaturePlan.for_log(timeline, log.roles)
-    shared = tuple(family for family in plan.families if family.name in pandas_features.FAMILIES)
-    plan = replace(plan, families=shared)  # as the race has it: a baseline of other families' levels is not on course
-    population = plan.fit(timeline)
-    ours = plan.vectors(timeline, population)
-    recipe = Recipe.of(plan, population)
-    theirs = pandas_features.build(pandas_features.read(path, recipe), recipe).sort_values(["entity", "as_of"])
-    assert theirs["entity"].tolist() == ours.entity.to_pylist()
-    np.testing.assert_array_equal(theirs["as_of"], ours.as_of)
-    assert sorted(ours.names) == sorted(set(theirs.columns) - {"entity", "as_of"})
-    for name in ours.names:
-        np.testing.assert_allclose(theirs[name], ours.column(name), rtol=1e-4, atol=1e-4, err_msg=name)
-
-
-def test_the_command_asks_for_the_families_that_pandas_has():
-    """The command does not import the rival to learn its families, so both must say the same."""
-    assert _PANDAS_FAMILIES == pandas_features.FAMILIES
-
-
-def test_the_command_writes_every_figure(tmp_path):
-    """A run on a small log gives all that others read from its JSON, and the figures agree with each other."""
-    out = tmp_path / "speed.json"
-    options = ["--events", "20000", "--users", "300", "--days", "30", "--repeats", "1", "--no-compile"]
-    done = CliRunner().invoke(main, [*options, "--folder", str(tmp_path), "--json", str(out)], catch_exceptions=False)
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory):
+    """A run on a small log against everyone who lives in our own environment: its figures and what it printed."""
+    folder = tmp_path_factory.mktemp("speed")
+    out = folder / "speed.json"
+    options = ["--events", "20000", "--users", "300", "--days", "30", "--repeats", "1", "--no-compile", "--no-book"]
+    rivals = ["--rivals", "pandas,polars,duckdb"]
+    done = CliRunner().invoke(main, [*options, *rivals, "--folder", str(folder), "--json", str(out)])
     assert done.exit_code == 0, done.output
-    found = json.loads(out.read_text())
+    return json.loads(out.read_text()), done.output
+
+
+def test_the_command_writes_every_figure(raced):
+    """A run on a small log gives all that others read from its JSON, and the figures agree with each other."""
+    found, output = raced
     assert found["events_per_second"] == pytest.approx(found["events"] / found["seconds"])
     assert found["ratio_to_scan"] == pytest.approx(found["seconds"] / found["scan"]["seconds"])
-    assert found["ratio_over_pandas"] == pytest.approx(found["pandas"]["seconds"] / found["pandas"]["ours"]["seconds"])
-    assert found["shared_features"] == found["pandas"]["ours"]["features"] <= found["features"]
+    assert found["shared_features"] == found["pandas"]["features"] <= found["pandas"]["ours"]["features"]
+    assert found["pandas"] == found["rivals"]["pandas"]
     assert found["seconds"] == pytest.approx(sum(found["stages"].values()))
-    assert {"read", "timeline", *_PANDAS_FAMILIES} <= set(found["stages"])
+    assert {"read", "timeline", "volume", "breadth"} <= set(found["stages"])
     assert 50e6 < found["peak_rss_bytes"] < 2e9
     assert found["compile_seconds"] is None
-    assert "times as fast as vectorised pandas" in done.output
+    assert found["book_12_features_seconds"] is None
+    assert "times as fast as vectorised pandas" in output
+
+
+@pytest.mark.parametrize("name", ["pandas", "polars", "duckdb"])
+def test_a_rival_on_the_same_log_is_compared_by_its_time(raced, name):
+    """The ratio is that of the two times, over features that are all ours, and at least forty of them."""
+    rival = raced[0]["rivals"][name]
+    assert rival["events"] == 20_000
+    assert raced[0][f"ratio_over_{name}"] == pytest.approx(rival["seconds"] / rival["ours"]["seconds"])
+    assert raced[0][f"ratio_over_{name}_cpu"] == pytest.approx(rival["cpu_seconds"] / rival["ours"]["cpu_seconds"])
+    assert 40 <= rival["features"] == rival["built"] <= rival["ours"]["features"]
+
+
+@pytest.mark.parametrize("name", ["groupby_apply", "featuretools", "tsfresh"])
+def test_who_is_left_out_is_said(raced, name):
+    """A rival that did not race has null for its ratio, and the reason stands in the file and on the screen."""
+    found, output = raced
+    assert found[f"ratio_over_{name}"] is None
+    assert found["left_out"][name] == "not asked for"
+    assert f"{RIVALS[name].said} is left out: not asked for" in output
+
+
+def test_windows_of_events_leave_rivals_out(tmp_path):
+    """One vector for each event: ours is measured, the rivals say why they are not."""
+    out = tmp_path / "speed.json"
+    options = ["--events", "20000", "--users", "300", "--days", "30", "--repeats", "1", "--no-compile", "--no-book"]
+    windows = ["--every", "event", "--families", "volume,breadth"]
+    done = CliRunner().invoke(main, [*options, *windows, "--folder", str(tmp_path), "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    found = json.loads(out.read_text())
+    assert found["snapshots"] == found["events"] == 20_000
+    assert found["ratio_over_duckdb"] is None
+    assert "DuckDB is left out: it is written for windows of days only" in done.output
+
+
+def test_an_unknown_rival_is_refused():
+    """The error names the rivals there are."""
+    done = CliRunner().invoke(main, ["--rivals", "spark"])
+    assert done.exit_code != 0
+    assert "duckdb" in done.output
+
+
+@pytest.mark.parametrize(("way", "work"), [("extrapolated", 0.01), ("per feature computed", 0.005)])
+def test_a_smaller_sample_is_scaled_to_the_whole(monkeypatch, tmp_path, way, work):
+    """Seconds for each event, or for each event and feature, are held against ours on the whole log."""
+    whole = entrants.Size(1_000_000, 10_000, 90, 7)
+    track = Track(tmp_path, 1, "1d", compiling=False, console=Console(quiet=True))
+    ours = Run({"all": 2.0}, 4.0, 1, 1, ("a", "b", "c", "d"))
+    theirs = Run({"all": 3.0}, 3.0, 1, 1, ("entity", "as_of", "a", "z"))
+    monkeypatch.setattr(Track, "ours", lambda *_: (ours, [ours]))
+    monkeypatch.setattr(Track, "course", lambda *_: None)
+    monkeypatch.setattr(Track, "run", lambda *_: [theirs])
+    met = duel(Rival("somebody", (), 10_000, way, entrants.pandas), whole, track)
+    assert (met["events"], met["built"], met["features"]) == (10_000, 2, 1)
+    assert met["ratio"] == pytest.approx(3.0 / (2.0 * work))
+    assert met["ratio_cpu"] == pytest.approx(3.0 / (4.0 * work))
+
+
+@pytest.mark.benchmark_data
+def test_the_books_features_are_timed(benchmark_data, monkeypatch, tmp_path):
+    """With its payments there, the twelve features and the default families are measured on all of them."""
+    monkeypatch.setenv("PECULIAR_DATA", str(benchmark_data))
+    found = _book(Track(tmp_path, 1, "1d", compiling=False, console=Console(quiet=True)))
+    assert found["book"]["events"] == 1_754_155
+    assert 0.0 < found["book_12_features_seconds"] == found["book"]["twelve"]["seconds"]
+    assert found["book"]["default_families"]["features"] > 14
+
+
+def test_without_its_data_the_book_is_null(monkeypatch, tmp_path):
+    """Where the payments are absent the figure is null and the reason is told."""
+    monkeypatch.setenv("PECULIAR_DATA", str(tmp_path))
+    found = _book(Track(tmp_path, 1, "1d", compiling=False, console=Console(quiet=True)))
+    assert found["book_12_features_seconds"] is None
+    assert "PECULIAR_DATA" in found["book"]["left_out"]
 
 
 def test_a_sample_is_as_dense_as_the_log():
