@@ -92,6 +92,10 @@ class Shape:
         Dimensions whose values few entities touch (devices, addresses, terminals), so that it matters who else does.
     risky : tuple of str
         Dimensions at whose values trouble can gather; none where the plan was made without labels.
+    crossed : tuple of pairs of str
+        The action and a dimension, where what was done to a value makes sets of its own.
+    cut : "calendar", "run" or "event"
+        What windows are; see :attr:`~peculiar.features.snapshots.WindowSpec.cut`.
     located : bool
         Whether events may have a place.
     peer_by : str or None
@@ -107,6 +111,8 @@ class Shape:
     baskets: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     risky: tuple[str, ...] = ()
+    crossed: tuple[tuple[str, str], ...] = ()
+    cut: str = "calendar"
     located: bool = False
     peer_by: str | None = None
 

@@ -26,7 +26,7 @@ from .family import Annotator, Context, Learner, Observer, Relator, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
-from .survey import in_common
+from .survey import in_common, unsettled
 from .vectors import Vectors
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FeaturePlan"]
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
 _SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
+_COMPANY = 256  # entities at most
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class FeaturePlan:
         Dimensions of which it matters who else touches their values.
     risky : tuple of str
         Dimensions at whose values known trouble is counted; none without labels.
+    crossed : tuple of pairs of str
+        The action and a dimension whose values make sets together with what was done to them.
 
     Examples
     --------
@@ -83,30 +86,34 @@ class FeaturePlan:
     baskets: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     risky: tuple[str, ...] = ()
+    crossed: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def for_log(cls, timeline: Timeline, roles: Roles, windows: WindowSpec | None = None) -> Self:
         """The default plan for a log: every family, with counts for its commonest actions.
 
-        A dimension is shared if the value of a typical event is touched by at most one entity in twenty; trouble can
-        gather at those touched by at most every other one. A timeline without notes of trouble has no risky dimension.
+        A dimension is shared if the value of a typical event is touched by at most one entity in twenty, and by a few
+        hundred: company is of few. Trouble can gather at those touched by at most every other one. A timeline without
+        notes of trouble has no risky dimension.
         """
         windows = windows or WindowSpec()
         baskets = tuple(name for name in roles.dimensions if in_common(timeline, name))
         names = [name for name in roles.dimensions if name != windows.by]
-        shared = places_of_few(timeline, names, most=_SHARED)
+        entities = max(1, int(np.count_nonzero(np.diff(timeline.first))))
+        shared = places_of_few(timeline, names, most=min(_SHARED, _COMPANY / entities))
         risky = places_of_few(timeline, names, most=_RISKY) if TROUBLE in timeline.notes else ()
         actions = _commonest(timeline, roles.action)
-        return cls(roles, windows, actions, baskets=baskets, shared=shared, risky=risky)
+        open_to = None if roles.action is None else unsettled(timeline, baskets, roles.action)
+        crossed = () if roles.action is None or open_to is None else ((roles.action, open_to),)
+        return cls(roles, windows, actions, baskets=baskets, shared=shared, risky=risky, crossed=crossed)
 
     @property
     def shape(self) -> Shape:
         """What families are told of the log."""
         roles, windows = self.roles, self.windows
         seen = (roles.dimensions, roles.measures, roles.action, self.actions, windows.name, windows.trailing)
-        return Shape(
-            *seen, self.baskets, self.shared, self.risky, located=roles.place is not None, peer_by=roles.peer_by
-        )
+        uses = (self.baskets, self.shared, self.risky, self.crossed, windows.cut)
+        return Shape(*seen, *uses, located=roles.place is not None, peer_by=roles.peer_by)
 
     @cached_property
     def by_family(self) -> dict[str, tuple[Feature, ...]]:
@@ -166,8 +173,9 @@ class FeaturePlan:
             message = f"the plan has a setting that this version does not know: {error}; use the version that made it"
             raise PlanMismatchError(message) from error
         roles, windows = Roles.from_dict(plain["roles"]), WindowSpec(**plain["windows"])
-        dimensions = (tuple(plain[use]) for use in ("baskets", "shared", "risky"))
-        plan = cls(roles, windows, tuple(plain["actions"]), families, *dimensions)
+        baskets, shared, risky = (tuple(plain[use]) for use in ("baskets", "shared", "risky"))
+        crossed = tuple((done, name) for done, name in plain["crossed"])
+        plan = cls(roles, windows, tuple(plain["actions"]), families, baskets, shared, risky, crossed)
         if plan.fingerprint != plain["fingerprint"]:
             message = (
                 f"the plan was made with other definitions ({plain['fingerprint']}, now {plan.fingerprint}); use the "
@@ -239,7 +247,8 @@ class FeaturePlan:
         values = self._build(timeline, snapshots, _Work(population, threads, progress))[0]
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
         last = timeline.row[snapshots.stop - 1]
-        return Vectors(entity, snapshots.since, snapshots.as_of, values, self.features, self.fingerprint, last)
+        made = (values, self.features, self.fingerprint, last)
+        return Vectors(entity, snapshots.since, snapshots.as_of, *made, cut=snapshots.cut)
 
     def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
         self._check(timeline)
@@ -312,6 +321,7 @@ class FeaturePlan:
             "baskets": list(self.baskets),
             "shared": list(self.shared),
             "risky": list(self.risky),
+            "crossed": [list(pair) for pair in self.crossed],
             "families": families,
         }
 

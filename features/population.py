@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BIN_BITS", "LOWER_EDGES", "N_BINS", "Keyed", "Population", "bins_of", "histogram"]
 
+Derived = TypeVar("Derived")
 BIN_BITS = 13
 N_BINS = 1 << BIN_BITS
 _DROP = 32 - BIN_BITS
@@ -86,7 +87,7 @@ class Population:
     counts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     keyed: Mapping[str, Keyed] = field(default_factory=dict)
-    _derived: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
+    _derived: dict[str, object] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def observed(cls, counts: Mapping[str, NDArray[np.int64] | Keyed]) -> Self:
@@ -101,11 +102,11 @@ class Population:
             keyed[name] = keyed[name].merged(counts) if name in keyed else counts
         return Population(_sums(self.counts, other.counts), _sums(self.histograms, other.histograms), keyed)
 
-    def derive(self, name: str, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    def derive(self, name: str, make: Callable[[], Derived]) -> Derived:
         """Something worked out of the counts, made once and kept as long as the population is."""
         if name not in self._derived:
             self._derived[name] = make()
-        return self._derived[name]
+        return cast("Derived", self._derived[name])
 
     def quantile(self, feature: str, share: float) -> float:
         """The value below which ``share`` of the population lies, to the width of a bin; NaN for an empty histogram.

@@ -4,19 +4,22 @@ For a dimension such as the item, everyone's history is cut into blocks as long 
 commonest values it is counted in how many entities' blocks both occur: ``n``. Chance alone would have brought them
 together ``E = n_a n_b S2 / S1^2`` times, with ``S1`` and ``S2`` the sums over blocks of their size and of size times
 size less one: busy entities bring more pairs about, and this allows for it (Chung and Lu, 2002). A pair's surprise is
-``log2((E + b) / (n + b))`` bits, and nothing where it is seen as often as expected: the posterior mean of the rate
-under a gamma prior of weight ``b``. So absence weighs as much as chance would have made of presence: forty times
-expected and never seen is three bits, and two rare values that never met are none.
+``log2((E + b) / (n + b))`` bits: the posterior mean of the rate under a gamma prior of weight ``b``. So absence weighs
+as much as chance would have made of presence: forty times expected and never seen is three bits, and two rare values
+that never met are none. A pair is *odd* from half a bit on, seven tenths of what chance would have made; less counts as
+nothing.
 
-A set is as odd as its six oddest pairs together (six is what four odd values make). Their sum, unlike the sum over all
-pairs, hardly grows with the size of the set, and unlike the single oddest pair tells one odd item from four. The set
-of the window is judged, and the set that the horizon gathered, by those of its pairs that the window has part in; so a
-basket that is filled over weeks speaks on the day that completes it. The formulations compared are in
-``docs/decisions``.
+A set is as odd as its *odd four*: its oddest pair, and twice the value that is oddest with all before it, if it is odd
+with each of them; the bits of all these pairs, for each doubling of the pairs that there were to choose from. One stray
+item makes an odd pair with everything of its owner's usual taste, but no four that are odd with one another; and a
+large set has an odd pair sooner than a small one. The set of the window is judged, and the set that the horizon
+gathered, by those of its pairs that the window has part in; so a basket that is filled over weeks speaks on the day
+that completes it. Of the dimension that the action does not settle, what was done to a value (viewed, bought) makes a
+set of its own. The formulations compared are in ``docs/decisions``.
 
-Cost: a sliding list of the horizon's values, and one look into a table that fits the cache for each value of the window
-and value of the horizon. Blind to values that are new or not among the commonest (that is novelty), to order, and to
-amounts.
+Cost: for each event a counter that it enters and leaves; for each value of the window a few words of bits, those of the
+values it is odd with, held against the bits of the values at hand; only odd pairs are looked up. Blind to values that
+are new or not among the commonest (that is novelty), to order, and to amounts.
 """
 
 from __future__ import annotations
@@ -27,18 +30,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..baskets import Basket, baskets_of
 from ..family import Feature
 from ..kernels import kernel
 from ..population import Keyed
 from ..snapshots import micros
-from ..survey import holders
+from ..survey import count_holders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from ..columns import Codes
     from ..family import Context, Observation, Shape
     from ..population import Population
     from ..snapshots import Snapshots
@@ -46,8 +49,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Combination"]
 
-_PAIRS = 6
+_FOUR = 4  # values
 _EACH = 5  # features per dimension
+_ODD = np.float32(0.5)  # bits
+_ONE, _WORD, _PRIME = np.uint64(1), 64, np.uint64(67)
+_PLACE = np.zeros(67, np.int64)  # the powers of two have different remainders by 67
+for _bit in range(_WORD):
+    _PLACE[(1 << _bit) % 67] = _bit
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Combination:
     Attributes
     ----------
     values : int
-        How many of the commonest values of a dimension are paired.
+        How many of the commonest values of a dimension are paired, at most 32,767.
     prior_pairs : float
         The weight of the prior: so many pairs expected and not seen halve the rate.
     """
@@ -66,21 +74,22 @@ class Combination:
     prior_pairs: float = 5.0
 
     name: ClassVar[str] = "combination"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
-        """For each dimension the window's oddest pair and set, then those gathered over the horizon."""
+        """For each kind of set the window's oddest pair and set, then those gathered over the horizon."""
         horizon = shape.trailing[-1]
-        return tuple(made for name in shape.baskets for made in _features(name, shape.window, horizon))
+        return tuple(made for dimensions in baskets_of(shape) for made in _features(dimensions, shape.window, horizon))
 
     def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, Observation]:  # noqa: ARG002
         """In how many entities' blocks each value occurs."""
-        width = micros(shape.trailing[-1])
+        block = timeline.wall // micros(shape.trailing[-1])
         counts: dict[str, Observation] = {}
-        for name in shape.baskets:
-            held = holders(timeline, name, timeline.wall // width)
-            keys = timeline.dimensions[name].keys
-            counts[f"combination.{name}"] = Keyed.of(keys[held > 0], held[held > 0])
+        for dimensions in baskets_of(shape):
+            basket = Basket.of(timeline, dimensions, shape.actions)
+            held = count_holders(basket.cells(slice(None)), basket.size, timeline.first, block)
+            seen = np.flatnonzero(held)
+            counts[f"combination.{basket.name}"] = Keyed.of(basket.keys(seen), held[seen])
         return counts
 
     def relate(
@@ -91,87 +100,90 @@ class Combination:
         population: Population,
     ) -> Mapping[str, Observation]:
         """In how many blocks each pair of the commonest values occurs, and the sums of sizes that chance depends on."""
-        width = micros(shape.trailing[-1])
+        block = timeline.wall // micros(shape.trailing[-1])
         counts: dict[str, Observation] = {}
-        for name in shape.baskets:
-            codes = timeline.dimensions[name]
-            keys = self._common(population, name)
+        for dimensions in baskets_of(shape):
+            basket = Basket.of(timeline, dimensions, shape.actions)
+            keys = self._common(population, basket.name)
             if not len(keys):
                 continue
             pairs = np.zeros((len(keys), len(keys)), np.int64)
-            sizes = _pairs(pairs, _slots(codes, keys), codes.codes, timeline.first, timeline.wall // width)
-            counts[f"combination.{name}.pairs"] = pairs.ravel()
-            counts[f"combination.{name}.sizes"] = sizes
+            slots = basket.slots(population, keys)[basket.cells(slice(None))]
+            counts[f"combination.{basket.name}.sizes"] = _pairs(pairs, slots, timeline.first, block)
+            counts[f"combination.{basket.name}.pairs"] = pairs.ravel()
         return counts
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
-        """One pass for each dimension, with the horizon's values in a list that slides along."""
+        """One pass for each kind of set, with the bits of the window's and of the horizon's values sliding along."""
         snapshots, population = context.snapshots, context.population
-        bounds = (snapshots.rows, snapshots.history, snapshots.start, snapshots.stop)
-        for number, name in enumerate(context.shape.baskets):
-            keys = self._common(population, name)
+        begin, end = int(snapshots.history.min()), int(snapshots.stop.max())
+        bounds = (snapshots.rows, snapshots.history - begin, snapshots.start - begin, snapshots.stop - begin)
+        for number, dimensions in enumerate(baskets_of(context.shape)):
+            basket = Basket.of(context.timeline, dimensions, context.shape.actions)
+            keys = self._common(population, basket.name)
             if not len(keys):
                 continue
-            bits = population.derive(f"combination.{name}.bits", partial(self._bits, population, name))
-            codes = context.timeline.dimensions[name]
-            block = columns[number * _EACH : (number + 1) * _EACH]
-            _judge(block, codes.codes, _slots(codes, keys), bounds, bits)
+            bits, odd = population.derive(f"combination.{basket.name}", partial(self._bits, population, basket.name))
+            slots = basket.slots(population, keys)[basket.cells(slice(begin, end))]
+            _judge(columns[number * _EACH : (number + 1) * _EACH], slots, bounds, bits, odd)
 
     def _common(self, population: Population, name: str) -> NDArray[np.uint64]:
         """The keys of the commonest values; equal counts in the order of their keys."""
-        seen = population.keyed.get(f"combination.{name}", Keyed.of(np.empty(0, np.uint64), np.empty(0, np.int64)))
-        return seen.keys[np.lexsort((seen.keys, -seen.counts))[: self.values]]
+        chosen = partial(_commonest, population, name, self.values)
+        return population.derive(f"combination.{name}.{self.values}", chosen)
 
-    def _bits(self, population: Population, name: str) -> NDArray[np.float32]:
-        """The surprise of each pair, float32 of shape (k, k)."""
+    def _bits(self, population: Population, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
+        """The surprise of each pair, float32 of shape (k, k), 0 of those that are not odd; and which are, in words."""
         keys = self._common(population, name)
         held = population.keyed[f"combination.{name}"].of_keys(keys).astype(np.float64)
         upper = population.counts[f"combination.{name}.pairs"].reshape(len(keys), len(keys))
         first, second = population.counts[f"combination.{name}.sizes"].astype(np.float64)
         chance = np.outer(held, held) * (second / max(1.0, first * first))
-        ratio = (chance + self.prior_pairs) / (upper + upper.T + self.prior_pairs)
-        return np.maximum(0.0, np.log2(ratio)).astype(np.float32)
+        bits = np.log2((chance + self.prior_pairs) / (upper + upper.T + self.prior_pairs)).astype(np.float32)
+        np.fill_diagonal(bits, 0.0)
+        bits[bits < _ODD] = 0.0
+        whole = np.zeros((len(keys), -(-len(keys) // _WORD) * _WORD), np.bool_)
+        whole[:, : len(keys)] = bits > 0.0
+        return bits, np.packbits(whole, axis=1, bitorder="little").view("<u8")
 
 
-def _features(name: str, window: str, horizon: str) -> tuple[Feature, ...]:
-    null = f"fewer than two values of {name} that are common among everyone"
+def _features(dimensions: tuple[str, ...], window: str, horizon: str) -> tuple[Feature, ...]:
+    name, what = "_".join(dimensions), " and ".join(dimensions)
+    null = f"fewer than two values of {what} that are common among everyone"
+    now, gathered = f"{what} set", f"{what} set within {horizon}"
     rows = (
-        (f"pair_surprise_max_{window}", f"Surprise of the oddest pair of values of {name} in the last {window}",
-         f"two values of {name} that hardly anyone has together ({{value}} bits)"),
-        (f"set_surprise_{window}", f"Surprise of the six oddest pairs of values of {name} in the last {window}",
-         f"values of {name} that are common each, but not together ({{value}} bits)"),
-        (f"pair_surprise_max_{horizon}",
-         f"Surprise of the oddest pair of values of {name}, one in the last {window} and the other within {horizon}",
-         f"with what it had within {horizon}, two values of {name} that hardly anyone has together ({{value}} bits)"),
-        (f"set_surprise_{horizon}",
-         f"Surprise of the six oddest of the pairs of {name} between {window} and {horizon}",
-         f"with what it had within {horizon}, values of {name} common each, but not together ({{value}} bits)"),
-        (f"pair_surprise_mean_{horizon}", f"Mean surprise of the pairs of {name} between {window} and {horizon}",
-         f"values of {name} that mostly do not go together ({{value}} bits a pair)"),
+        (f"pair_surprise_max_{window}", now, "bits",
+         f"Surprise of the oddest pair of values of {what} in the last {window}",
+         f"two values of {what} that hardly anyone has together ({{value}} bits)"),
+        (f"set_surprise_{window}", now, "bits",
+         f"Surprise of the odd four among the values of {what} in the last {window}, for each doubling of their pairs",
+         f"values of {what} that are common each, but not together ({{value}} bits)"),
+        (f"pair_surprise_max_{horizon}", gathered, "bits",
+         f"Surprise of the oddest pair of values of {what}, one in the last {window} and the other within {horizon}",
+         f"with what it had within {horizon}, two values of {what} that hardly anyone has together ({{value}} bits)"),
+        (f"set_surprise_{horizon}", gathered, "bits",
+         f"Surprise of the odd four of {what} that the {window} completes within {horizon}, for each doubling of pairs",
+         f"with what it had within {horizon}, values of {what} common each, but not together ({{value}} bits)"),
+        (f"odd_pair_share_{horizon}", gathered, "share",
+         f"Share of the pairs of {what} between {window} and {horizon} that are odd, seven tenths of chance or less",
+         f"{{value}} of its pairs of {what} are such as hardly anyone has"),
     )  # fmt: skip
     return tuple(
-        Feature(f"{name}_{what}", "combination", "bits", f"{meaning}.", null, phrase, subject=f"{name} set")
-        for what, meaning, phrase in rows
+        Feature(f"{name}_{end}", "combination", unit, f"{meaning}.", null, phrase, subject=subject)
+        for end, subject, unit, meaning, phrase in rows
     )
 
 
-def _slots(codes: Codes, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The place of each code among the commonest values; -1 for the others, and for null at the end."""
-    order = np.argsort(keys, kind="stable")
-    place = np.minimum(np.searchsorted(keys, codes.keys, sorter=order), max(0, len(keys) - 1))
-    if not len(keys):
-        return np.full(len(codes.values) + 1, -1, np.int64)
-    found = order[place]
-    return np.append(np.where(keys[found] == codes.keys, found, -1), -1).astype(np.int64)
+def _commonest(population: Population, name: str, most: int) -> NDArray[np.uint64]:
+    if f"combination.{name}" not in population.keyed:
+        return np.empty(0, np.uint64)
+    seen = population.keyed[f"combination.{name}"]
+    return seen.keys[np.lexsort((seen.keys, -seen.counts))[:most]]
 
 
 @kernel
 def _pairs(
-    pairs: NDArray[np.int64],
-    slots: NDArray[np.int64],
-    codes: NDArray[np.int32],
-    first: NDArray[np.int64],
-    block: NDArray[np.int64],
+    pairs: NDArray[np.int64], slots: NDArray[np.int16], first: NDArray[np.int64], block: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Count pairs of distinct common values in each block, smaller slot first, and the sums of s and s (s - 1)."""
     sizes = np.zeros(2, np.int64)
@@ -179,7 +191,7 @@ def _pairs(
     for e in range(len(first) - 1):
         size = 0
         for i in range(first[e], first[e + 1]):
-            slot = slots[codes[i]]
+            slot = slots[i]
             if slot >= 0 and not seen[slot]:
                 seen[slot] = True
                 listed[size] = slot
@@ -198,112 +210,132 @@ def _pairs(
 @kernel
 def _judge(
     block: NDArray[np.float32],
-    codes: NDArray[np.int32],
-    slots: NDArray[np.int64],
+    slots: NDArray[np.int16],
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     bits: NDArray[np.float32],
+    odd: NDArray[np.uint64],
 ) -> None:
-    """Slide the list of the horizon's values along; pair the window's values with it.
-
-    The list is unordered: a value that leaves is replaced by the last one. The six highest surprises and the sum are
-    the same in whatever order pairs come, but for the rounding of the sum, so pairs are summed in a fixed order: as
-    integers, in units of 2^-20 bits.
-    """
+    """Slide the window's and the horizon's values along, as counts and as words of bits, and look up the odd pairs."""
     rows, history, start, stop = bounds
-    k = len(bits)
-    count, place = np.zeros(k, np.int32), np.empty(k, np.int32)
-    listed, now, inside = np.empty(k, np.int32), np.empty(k, np.int32), np.zeros(k, np.bool_)
-    best = np.empty(_PAIRS, np.float32)
+    k, words = odd.shape
+    counts_now, counts_whole = np.zeros(k, np.int32), np.zeros(k, np.int32)
+    now, whole = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+    found = np.empty(4, np.float32)
     for e in range(len(rows) - 1):
         if rows[e] == rows[e + 1]:
             continue
         lo = hi = history[rows[e]]
-        size = 0
+        begin = end = start[rows[e]]
+        n_now = n_whole = 0
         for r in range(rows[e], rows[e + 1]):
-            while hi < stop[r]:
-                size = _list_in(count, place, listed, size, slots[codes[hi]])
-                hi += 1
-            while lo < history[r]:
-                size = _list_out(count, place, listed, size, slots[codes[lo]])
-                lo += 1
-            n = _distinct(now, inside, slots, codes[start[r] : stop[r]])
-            if n > 1:
-                _oddest(block[0:2, r], best, bits, (now[:n], now[:n], inside))
-            if n > 0 and size > 1:
-                total, pairs = _oddest(block[2:4, r], best, bits, (now[:n], listed[:size], inside))
-                block[4, r] = total / 1048576.0 / pairs
-            inside[now[:n]] = False
-        count[listed[:size]] = 0
+            n_whole += _slide(counts_whole, whole, slots, (lo, hi), (history[r], stop[r]))
+            n_now += _slide(counts_now, now, slots, (begin, end), (start[r], stop[r]))
+            lo, hi, begin, end = history[r], stop[r], start[r], stop[r]
+            if n_now == 0 or n_whole < 2:
+                continue
+            inside = n_now * (n_now - 1) // 2
+            pairs = n_now * (n_whole - n_now) + inside
+            block[4, r] = _oddest(found, (bits, odd), (now, whole)) / pairs
+            block[2, r], block[3, r] = found[2], found[3] / np.log2(2.0 + pairs)
+            if n_now > 1:
+                block[0, r], block[1, r] = found[0], found[1] / np.log2(2.0 + inside)
+        _slide(counts_whole, whole, slots, (lo, hi), (hi, hi))
+        _slide(counts_now, now, slots, (begin, end), (end, end))
 
 
 @kernel
 def _oddest(
-    out: NDArray[np.float32],
-    best: NDArray[np.float32],
-    bits: NDArray[np.float32],
-    sets: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]],
-) -> tuple[int, int]:
-    """The highest surprise and the sum of the six highest between two sets; each pair is looked at once."""
-    ours, others, inside = sets
-    best[:] = 0.0
-    total, pairs = np.int64(0), 0
-    for x in ours:
-        for y in others:
-            if x == y or (inside[y] and y < x):
-                continue
-            value = bits[x, y]
-            pairs += 1
-            total += np.int64(value * np.float32(1048576.0))
-            if value > best[_PAIRS - 1]:
-                z = _PAIRS - 1
-                while z > 0 and best[z - 1] < value:
-                    best[z] = best[z - 1]
-                    z -= 1
-                best[z] = value
-    out[0] = best[0]
-    out[1] = best.sum()
-    return int(total), pairs
+    found: NDArray[np.float32],
+    pairs: tuple[NDArray[np.float32], NDArray[np.uint64]],
+    sets: tuple[NDArray[np.uint64], NDArray[np.uint64]],
+) -> int:
+    """The oddest pair and four of the window, then of the window with the horizon; how many odd pairs there are.
+
+    Each pair is met once, of two values in the window at the smaller one; of equal ones the first to be met is taken.
+    """
+    bits, odd = pairs
+    now, whole = sets
+    found[:] = 0.0
+    number, inner, gathered = 0, (0, 0), (0, 0)
+    for w in range(len(now)):
+        left = now[w]
+        while left != 0:
+            low = left & (~left + _ONE)
+            left ^= low
+            x = w * _WORD + _PLACE[low % _PRIME]
+            for v in range(len(whole)):
+                both = odd[x, v] & whole[v]
+                if both != 0 and v <= w:
+                    both &= ~now[v] if v < w else ~(now[v] & (low - _ONE))
+                while both != 0:
+                    other = both & (~both + _ONE)
+                    both ^= other
+                    number += 1
+                    y = v * _WORD + _PLACE[other % _PRIME]
+                    if bits[x, y] > found[2]:
+                        found[2], gathered = bits[x, y], (x, y)
+                    if bits[x, y] > found[0] and now[v] & other != 0:
+                        found[0], inner = bits[x, y], (x, y)
+    found[1] = _grown(inner, found[0], pairs, now)
+    found[3] = _grown(gathered, found[2], pairs, whole)
+    return number
 
 
 @kernel
-def _list_in(
-    count: NDArray[np.int32], place: NDArray[np.int32], listed: NDArray[np.int32], size: int, slot: int
-) -> int:
-    """A value enters the list, if it is not there; the new size."""
-    if slot < 0:
-        return size
-    count[slot] += 1
-    if count[slot] > 1:
-        return size
-    place[slot], listed[size] = size, slot
-    return size + 1
+def _grown(
+    pair: tuple[int, int],
+    most: np.float32,
+    pairs: tuple[NDArray[np.float32], NDArray[np.uint64]],
+    held: NDArray[np.uint64],
+) -> np.float32:
+    """Let the oddest pair grow to four values that are all odd with one another, if it can; the bits of the pairs."""
+    bits, odd = pairs
+    four, total = np.zeros(_FOUR, np.int64), most
+    four[0], four[1] = pair
+    for size in range(2, _FOUR if most > 0 else 2):
+        best, chosen = np.float32(0.0), -1
+        for w in range(len(held)):
+            left = held[w]
+            for x in four[:size]:
+                left &= odd[x, w]
+            while left != 0:
+                low = left & (~left + _ONE)
+                left ^= low
+                y = w * _WORD + _PLACE[low % _PRIME]
+                value = np.float32(0.0)
+                for x in four[:size]:
+                    value += bits[x, y]
+                if value > best:
+                    best, chosen = value, y
+        if chosen < 0:
+            break
+        four[size] = chosen
+        total += best
+    return total
 
 
 @kernel
-def _list_out(
-    count: NDArray[np.int32], place: NDArray[np.int32], listed: NDArray[np.int32], size: int, slot: int
+def _slide(
+    counts: NDArray[np.int32],
+    held: NDArray[np.uint64],
+    slots: NDArray[np.int16],
+    old: tuple[int, int],
+    new: tuple[int, int],
 ) -> int:
-    """A value leaves the list, if that was its last event; the new size."""
-    if slot < 0:
-        return size
-    count[slot] -= 1
-    if count[slot] > 0:
-        return size
-    last = listed[size - 1]
-    listed[place[slot]], place[last] = last, place[slot]
-    return size - 1
-
-
-@kernel
-def _distinct(
-    now: NDArray[np.int32], inside: NDArray[np.bool_], slots: NDArray[np.int64], codes: NDArray[np.int32]
-) -> int:
-    """List the window's distinct common values, and mark them; how many there are."""
-    n = 0
-    for code in codes:
-        slot = slots[code]
-        if slot >= 0 and not inside[slot]:
-            inside[slot] = True
-            now[n] = slot
-            n += 1
-    return n
+    """Move a window on; by how much the number of its distinct values grew."""
+    grown = 0
+    for i in range(old[1], new[1]):
+        slot = slots[i]
+        if slot >= 0:
+            counts[slot] += 1
+            if counts[slot] == 1:
+                held[slot >> 6] |= _ONE << np.uint64(slot & 63)
+                grown += 1
+    for i in range(old[0], new[0]):
+        slot = slots[i]
+        if slot >= 0:
+            counts[slot] -= 1
+            if counts[slot] == 0:
+                held[slot >> 6] &= ~(_ONE << np.uint64(slot & 63))
+                grown -= 1
+    return grown
