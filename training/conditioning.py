@@ -7,6 +7,7 @@ logarithmic beyond. The map is monotone, so a fitted tree can be rewritten with 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,8 @@ class Conditioning:
         common : float
             A column whose nulls, and whose values, are each at least this share of the rows gets an indicator.
         """
-        center, scale = np.array([_center_and_scale(column) for column in values]).reshape(-1, 2).T
+        with ThreadPoolExecutor() as pool:
+            center, scale = np.array(list(pool.map(_center_and_scale, values))).reshape(-1, 2).T
         nulls = np.isnan(values).mean(axis=1)
         told = np.flatnonzero((nulls >= common) & (nulls <= 1.0 - common))
         column = np.concatenate([np.arange(len(values)), told]).astype(np.int32)
@@ -89,11 +91,21 @@ class Conditioning:
     def see(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """What a forest is fitted on: float32 of shape (n, n_inputs), without nulls."""
         seen = np.empty((values.shape[1], len(self.center)), np.float32)
-        for number, (column, indicator) in enumerate(zip(self.inputs.column, self.inputs.indicator, strict=True)):
-            raw, null = values[column], np.isnan(values[column])
-            told = null.astype(np.float32) if indicator else np.where(null, self.inputs.fill[number], raw)
+        fill = np.where(self.inputs.indicator, np.float32(1.0), self.inputs.fill)
+
+        def look(number: int) -> None:
+            raw, null = values[self.inputs.column[number]], np.isnan(values[self.inputs.column[number]])
+            told = np.where(null, fill[number], np.float32(0.0) if self.inputs.indicator[number] else raw)
             seen[:, number] = condition(told, self.center[number], self.scale[number])
+
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(look, range(len(self.center))):
+                pass
         return seen
+
+    def see_column(self, column: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One column of the vectors, float32 of shape (n,), drawn in; null stays null."""
+        return condition(values, self.center[column], self.scale[column])
 
     def raw_thresholds(self, asked: NDArray[np.int32], threshold: NDArray[np.float64]) -> NDArray[np.float32]:
         """Rewrite thresholds in the features' own units.

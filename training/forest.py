@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .routes import Routes, routes_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
 
     from .conditioning import Inputs
 
-__all__ = ["Forest", "average_path"]
+__all__ = ["Forest", "average_path", "in_threads"]
 
-# Rows a thread takes at a time: enough to hide the cost of handing them out, few enough to share the work evenly.
-CHUNK = 8192
+# Rows a thread takes at a time. At most: more of them would be found equal, but not kept in a core's cache. At least:
+# fewer would not be worth a thread.
+LONGEST, SHORTEST = 65_536, 1024
+# Rows of no more columns than this are likely to have equals, which are sent down the trees once.
+NARROW = 32
 
 
 def average_path(rows: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -107,11 +112,16 @@ class Forest:
     def expected(self) -> NDArray[np.float64]:
         """The mean path length of the fitting rows that reached each node, float64 of shape (nodes,)."""
         mean = self.length.copy()
-        for parents in reversed(self._levels()):
+        for parents in reversed(self.levels()):
             child = self.left[parents]
             weight = self.rows[child] / self.rows[parents]
             mean[parents] = weight * mean[child] + (1.0 - weight) * mean[child + 1]
         return mean
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The nodes as the compiled pass wants them."""
+        return routes_of(self)
 
     @property
     def usual(self) -> float:
@@ -132,12 +142,50 @@ class Forest:
         -------
         float64 array of shape (n,), in levels
         """
+        values, out = np.ascontiguousarray(values), np.empty(values.shape[1])
+
+        def work(part: slice) -> None:
+            length, place = self.distinct_path_length(values, part)
+            out[part] = length[place]
+
+        in_threads(work, len(out), threads=threads)
+        return out
+
+    def distinct_path_length(
+        self, values: NDArray[np.float32], part: slice
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Mean path length over the trees, once for rows that are equal in all that the forest looks at.
+
+        Only a forest over few columns looks for equal rows; to others each row is distinct. In one thread.
+
+        Parameters
+        ----------
+        values : float32 array of shape (n_features, n), contiguous
+        part : slice
+            Which of the rows, with a start and a stop.
+
+        Returns
+        -------
+        length : float64 array of shape (distinct,), in levels
+        place : int32 array of shape (rows of the part,)
+            Which of the distinct rows each row is.
+        """
+        columns, column = np.unique(self.inputs.column, return_inverse=True)
+        if len(columns) > NARROW:
+            length = self._mean_length(values, part, self.inputs.column)
+            return length, np.arange(len(length), dtype=np.int32)
+        few, place = _distinct(np.ascontiguousarray(values[columns, part]))
+        return self._mean_length(few, slice(0, few.shape[1]), column.astype(np.int32)), place
+
+    def _mean_length(self, values: NDArray[np.float32], part: slice, column: NDArray[np.int32]) -> NDArray[np.float64]:
         from .descent import path_lengths
 
-        nodes = (self.root, self.feature, self.threshold, self.left, self.length)
-        source = (self.inputs.column, self.inputs.indicator, self.inputs.fill)
-        out = np.empty(values.shape[1])
-        _in_threads(lambda part: path_lengths(values[:, part], source, nodes, out[part]), len(out), threads)
+        own = self.routes
+        questions = (own.question, own.asked, own.cut, own.first, own.split)
+        stops = (own.stop, own.beyond, own.quiet, own.length)
+        source = (column, self.inputs.indicator, self.inputs.fill)
+        out = np.zeros(part.stop - part.start)
+        path_lengths(values, part.start, source, questions, stops, out)
         return out / self.trees
 
     def score(self, values: NDArray[np.float32], *, threads: int | None = None) -> NDArray[np.float64]:
@@ -172,8 +220,8 @@ class Forest:
 
         nodes = (self.root, self.feature, self.threshold, self.left, self.expected)
         source = (self.inputs.column, self.inputs.indicator, self.inputs.fill)
-        out = np.zeros((values.shape[1], values.shape[0]))
-        _in_threads(lambda part: path_credits(values[:, part], source, nodes, out[part]), len(out), None)
+        values, out = np.ascontiguousarray(values), np.zeros(values.T.shape)
+        in_threads(lambda part: path_credits(values, part.start, source, nodes, out[part]), len(out))
         return out / self.trees
 
     @property
@@ -181,7 +229,8 @@ class Forest:
         """Mean path length before any question is asked, in levels."""
         return float(self.expected[self.root[:-1]].mean())
 
-    def _levels(self) -> list[NDArray[np.int32]]:
+    def levels(self) -> list[NDArray[np.int32]]:
+        """The inner nodes of all trees, level by level from the roots."""
         levels: list[NDArray[np.int32]] = []
         parents = self.root[:-1]
         while len(parents := parents[self.feature[parents] >= 0]):
@@ -190,11 +239,36 @@ class Forest:
         return levels
 
 
-def _in_threads(work: Callable[[slice], None], rows: int, threads: int | None) -> None:
-    """Do the work on slices of the rows; every row is computed alone, so the cut cannot change a result."""
+def in_threads(work: Callable[[slice], None], rows: int, *, threads: int | None = None) -> None:
+    """Do the work on slices of the rows; every row is computed alone, so the cut cannot change a result.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a slice, and writes what comes of its rows where nobody else writes.
+    rows : int
+    threads : int, optional
+        By default as many as Numba would use.
+    """
     from numba import get_num_threads
 
-    parts = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
-    with ThreadPoolExecutor(threads or get_num_threads()) as pool:
+    count = threads or get_num_threads()
+    rounds = -(-rows // (count * LONGEST))
+    step = max(SHORTEST, -(-rows // max(1, count * rounds)))
+    parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    if min(count, len(parts)) <= 1:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(count) as pool:
         for _ in pool.map(work, parts):
             pass
+
+
+def _distinct(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The distinct of the rows (n_columns, n), bit for bit: (n_columns, distinct), and which of them each row is."""
+    from .descent import distinct_rows
+
+    first, place = np.empty((2, rows.shape[1]), np.int32)
+    found = distinct_rows(rows.view(np.uint32), first, place)
+    return np.stack([np.take(column, first[:found]) for column in rows]), place

@@ -12,6 +12,7 @@ import pyarrow as pa
 from .bundles import FORMAT, read_about, read_table
 from .conditioning import Inputs
 from .forest import Forest
+from .reach import Reach
 from .tail import Tail
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class GroveParts:
     forests: tuple[Forest, ...]
     tails: tuple[Tail, ...]
     opinions: tuple[Tail, ...]
+    reach: Reach
 
 
 def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[str, Any]) -> None:
@@ -54,6 +56,9 @@ def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[st
     _write(folder / "inputs.arrow", inputs, [(None, forest.inputs) for forest in fitted.forests])
     tails = {"score": pa.float64(), "surprise": pa.float64()}
     _write(folder / "tails.arrow", tails, [(None, tail) for tail in fitted.tails + fitted.opinions])
+    reach, knots = fitted.reach, fitted.reach.value.shape[1] * fitted.reach.value.shape[2]
+    group, value, nats = np.repeat(reach.group, knots), reach.value.ravel(), reach.nats.ravel()
+    _store(folder / "reach.arrow", pa.table({"group": group, "value": value, "nats": nats}))
 
 
 def load_grove(folder: Path) -> GroveParts:
@@ -71,7 +76,8 @@ def load_grove(folder: Path) -> GroveParts:
     curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
     features, families, subjects = (tuple(about[key]) for key in ("features", "families", "subjects"))
     tails_of, opinions = curves[: len(forests)], curves[len(forests) :]
-    return GroveParts(about["settings"], features, families, subjects, forests, tails_of, opinions)
+    tables = (forests, tails_of, opinions, _reach(read_table(folder / "reach.arrow"), len(features)))
+    return GroveParts(about["settings"], features, families, subjects, *tables)
 
 
 def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, Any]]) -> None:
@@ -82,9 +88,17 @@ def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, A
     arrays["forest"] = [np.full(length, number) for number, length in enumerate(lengths)]
     arrays["tree"] = [tree for tree, _ in parts]
     joined = [pa.array(np.concatenate(arrays[name] or [np.zeros(0)])).cast(types[name]) for name in names]
-    table = pa.table(joined, names=names)
+    _store(path, pa.table(joined, names=names))
+
+
+def _store(path: Path, table: pa.Table) -> None:
     with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
+
+
+def _reach(table: dict[str, np.ndarray], n_features: int) -> Reach:
+    value, nats = (table[name].reshape(n_features, 2, -1).copy() for name in ("value", "nats"))
+    return Reach(value, nats, table["group"].reshape(n_features, -1)[:, 0].copy())
 
 
 def _tree_numbers(forest: Forest) -> np.ndarray:
@@ -92,8 +106,8 @@ def _tree_numbers(forest: Forest) -> np.ndarray:
 
 
 def _part(table: dict[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
-    own = table["forest"] == number
-    return {name: np.ascontiguousarray(column[own]) for name, column in table.items()}
+    start, stop = np.searchsorted(table["forest"], [number, number + 1])
+    return {name: column[start:stop].copy() for name, column in table.items()}
 
 
 def _forest(number: int, trees: int, nodes: dict[str, np.ndarray], inputs: dict[str, np.ndarray]) -> Forest:

@@ -2,16 +2,18 @@
 
 A forest picks its columns at random, so a few loud columns drown among many quiet ones; a forest over the handful of
 columns in which a family speaks of one subject (its rides, its items) hears them. Each forest's score becomes a tail
-probability, its surprise in nats. Two opinions are formed of these: that *something shouts*, the p-norm of all the
-small forests' surprises, which for a large p is that of the loudest and a little more where several agree; and that
-*the whole is odd, and something in it*, the whole forest's surprise and the loudest small one's added up. Each opinion
-is brought onto the scale of tail probabilities in its turn, and the score is the stronger of the two.
+probability, its surprise in nats; where a value lies far beyond those of all fitting rows, which no forest can tell,
+the reach of its column speaks instead. Two opinions are formed of these: that *something shouts*, the p-norm of all the
+small forests' surprises, that of the loudest and more where several agree; and that *the whole is odd, and something in
+it*, the whole forest's surprise and the loudest small one's added up. Each opinion is brought onto the scale of tail
+probabilities in its turn, and the score is the stronger of the two.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -19,10 +21,14 @@ import numpy as np
 from ..errors import ConfigError
 from .conditioning import Conditioning
 from .detector import Contributions
+from .forest import in_threads
+from .packing import grow
+from .reach import Reach
 from .rows import require_features, time_order
 from .tail import Tail
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["FittedIsolationForest", "IsolationForest"]
 
 _HEARD = 0.01  # a forest that is less of the opinion than this is not told
+_TENFOLD = 10.0  # how much less likely than the fitting rows can tell a reach may make a row
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,14 @@ class IsolationForest:
     """
 
     kind: ClassVar[str] = "isolation_forest"
+    supervised: ClassVar[bool] = False
 
     trees: int = 300
     group_trees: int = 30
     samples: int = 8192
     grove: bool = True
     rows: int = 131_072
-    norm: float = 12.0
+    norm: float = 5.0
     knee: float = 3.0
     common_null: float = 0.01
 
@@ -88,7 +96,7 @@ class IsolationForest:
             If there are fewer than two rows, or no feature.
         """
         del labels
-        values = vectors.values[:, self._drawn(vectors, seed)]
+        values = np.take(vectors.values, self._drawn(vectors, seed), axis=1)
         conditioning = Conditioning.fit(values, knee=self.knee, common=self.common_null)
         groups = [np.arange(len(vectors.features)), *(vectors.groups().values() if self.grove else ())]
         seen = conditioning.see(values)
@@ -100,12 +108,16 @@ class IsolationForest:
 
         with ThreadPoolExecutor() as pool:
             forests = tuple(pool.map(grown, range(len(groups))))
-        tails = tuple(Tail.fit(forest.score(values)) for forest in forests) if self.grove else ()
+            heard = list(pool.map(partial(_measured, values), forests)) if self.grove else []
+        reach = Reach.fit(values, conditioning, groups[1:], most=np.log(_TENFOLD * (1 + values.shape[1])))
+        tails, surprises = tuple(tail for tail, _ in heard), (surprise for _, surprise in heard)
         families, subjects = _families(vectors), tuple(each.subject for each in vectors.features)
-        fitted = FittedIsolationForest(self, tuple(vectors.names), families, subjects, forests, tails, ())
+        fitted = FittedIsolationForest(self, tuple(vectors.names), families, subjects, forests, tails, (), reach)
         if not self.grove:
             return fitted
-        return replace(fitted, opinions=tuple(Tail.fit(said) for said in fitted.raw_opinions(values)[:2]))
+        reached = fitted.reached(surprises, values, slice(0, values.shape[1]))
+        shouting, adding, _ = fitted.combined(reached, values.shape[1])
+        return replace(fitted, opinions=(Tail.fit(shouting), Tail.fit(adding)))
 
     def _drawn(self, vectors: Vectors, seed: int) -> NDArray[np.intp]:
         if len(vectors) < 2 or not vectors.features:
@@ -133,6 +145,8 @@ class FittedIsolationForest:
     tails : tuple of Tail, one per forest
     opinions : tuple of two Tails
         Of the p-norm, and of the sum.
+    reach : Reach
+        Of the columns of each small forest.
     """
 
     kind: ClassVar[str] = "isolation_forest"
@@ -144,6 +158,7 @@ class FittedIsolationForest:
     forests: tuple[Forest, ...]
     tails: tuple[Tail, ...]
     opinions: tuple[Tail, ...]
+    reach: Reach
 
     @property
     def family_names(self) -> list[str]:
@@ -166,29 +181,48 @@ class FittedIsolationForest:
         require_features(self.features, vectors)
         if not self.tails:
             return self.forests[0].score(vectors.values)
-        return self._judged(vectors.values).max(axis=0)
+        values, score = np.ascontiguousarray(vectors.values), np.empty(len(vectors))
+
+        def work(part: slice) -> None:
+            opinions = self.combined(self._surprises(values, part), part.stop - part.start)
+            score[part] = self._judged(*opinions[:2]).max(axis=0)
+
+        in_threads(work, len(score))
+        return score
 
     def family_surprise(self, vectors: Vectors) -> NDArray[np.float64]:
         """How surprising the loudest subject of each family is, in nats: float64 of shape (n_families, n)."""
-        return self.raw_opinions(vectors.values)[2]
+        values = np.ascontiguousarray(vectors.values)
+        loudest = np.empty((len(self.family_names), len(vectors)))
 
-    def raw_opinions(
-        self, values: NDArray[np.float32]
+        def work(part: slice) -> None:
+            loudest[:, part] = self.combined(self._surprises(values, part), part.stop - part.start)[2]
+
+        in_threads(work, len(vectors))
+        return loudest
+
+    def combined(
+        self, surprises: Iterable[NDArray[np.float64]], rows: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """The p-norm of the small forests' surprises, the whole's plus the loudest, and the loudest of each family.
 
+        Parameters
+        ----------
+        surprises : iterable of float64 arrays of shape (rows,), one per forest, the whole vector's first
+        rows : int
+
         Returns
         -------
-        shouting, adding : float64 arrays of shape (n,)
-        loudest : float64 array of shape (n_families, n)
+        shouting, adding : float64 arrays of shape (rows,)
+        loudest : float64 array of shape (n_families, rows)
         """
         names, p = self.family_names, self.settings.norm
-        power, loudest = np.zeros(values.shape[1]), np.zeros((len(names), values.shape[1]))
-        for number, (family, _) in enumerate(self.group_names, 1):
-            surprise = self._surprise(number, self.forests[number].path_length(values))
+        power, loudest = np.zeros(rows), np.zeros((len(names), rows))
+        each = iter(surprises)
+        whole = next(each)
+        for (family, _), surprise in zip(self.group_names, each, strict=True):
             power += surprise**p
             np.maximum(loudest[names.index(family)], surprise, out=loudest[names.index(family)])
-        whole = self.whole_surprise(values)
         return power ** (1.0 / p), whole + loudest.max(axis=0), loudest
 
     def contributions(self, vectors: Vectors) -> Contributions:
@@ -203,27 +237,28 @@ class FittedIsolationForest:
             If the vectors have other features than the fit.
         """
         require_features(self.features, vectors)
+        values = np.ascontiguousarray(vectors.values)
+        lengths = np.array([forest.path_length(values) for forest in self.forests])
         if not self.tails:
-            values, base = self._split(0, vectors.values)
-            return Contributions(values, base, self._largest(values))
-        judged, surprise = self._judged(vectors.values), self._group_surprise(vectors.values)
+            parts, base = self._split(0, values, lengths[0])
+            return Contributions(parts, base, self._largest(parts))
+        heard = [self._surprise(number, length) for number, length in enumerate(lengths)]
+        whole, *groups = self.reached(iter(heard), values, slice(0, len(vectors)))
+        surprise = np.array(groups).reshape(len(groups), len(vectors))
+        judged = self._judged(*self.combined([whole, *groups], len(vectors))[:2])
         shouts, score = judged[0] >= judged[1], judged.max(axis=0)
-        values = self._split(0, vectors.values)[0]
-        values[shouts] = 0.0
         share = self._shares(surprise, shouts)
-        for number, weight in enumerate(share):
+        farther = surprise > np.array(heard[1:]).reshape(surprise.shape)
+        parts = self._reach_credits(values, np.where(farther, share * surprise, 0.0))
+        for number, weight in enumerate([np.where(shouts, 0.0, 1.0), *np.where(farther, 0.0, share)]):
             rows = np.flatnonzero(weight)
             if len(rows):
-                part = self._split(number + 1, np.ascontiguousarray(vectors.values[:, rows]))[0]
-                values[rows] += part * weight[rows, None]
-        said = (share * surprise).sum(axis=0) + np.where(shouts, 0.0, self.whole_surprise(vectors.values))
-        values *= np.divide(score, said, out=np.ones_like(said), where=said > 0.0)[:, None]
+                credited, _ = self._split(number, np.take(values, rows, axis=1), lengths[number, rows])
+                parts[rows] += credited * weight[rows, None]
+        said = (share * surprise).sum(axis=0) + np.where(shouts, 0.0, whole)
+        parts *= np.divide(score, said, out=np.ones_like(said), where=said > 0.0)[:, None]
         loudest = surprise.argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
-        return Contributions(values, score - values.sum(axis=1), [self.group_names[n][0] for n in loudest])
-
-    def whole_surprise(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The whole forest's surprise in nats, float64 of shape (n,)."""
-        return self._surprise(0, self.forests[0].path_length(values))
+        return Contributions(parts, score - parts.sum(axis=1), [self.group_names[n][0] for n in loudest])
 
     def _shares(self, surprise: NDArray[np.float64], shouts: NDArray[np.bool_]) -> NDArray[np.float64]:
         """How much of the opinion each small forest is, (n_groups, n): its part of the p-norm, or the loudest all."""
@@ -235,18 +270,37 @@ class FittedIsolationForest:
         shares[surprise.argmax(axis=0), np.arange(surprise.shape[1])] = 1.0
         return np.where(shouts, np.where(power >= _HEARD, power, 0.0), shares)
 
-    def _judged(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _judged(self, shouting: NDArray[np.float64], adding: NDArray[np.float64]) -> NDArray[np.float64]:
         """Both opinions on the common scale, float64 of shape (2, n)."""
-        shouting, adding, _ = self.raw_opinions(values)
         return np.stack([self.opinions[0](shouting), self.opinions[1](adding)])
 
-    def _group_surprise(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Every small forest's surprise, float64 of shape (n_groups, n): for the few rows that are explained."""
-        rows = [self._surprise(n, self.forests[n].path_length(values)) for n in range(1, len(self.forests))]
-        return np.array(rows).reshape(len(rows), values.shape[1])
+    def _surprises(self, values: NDArray[np.float32], part: slice) -> Iterator[NDArray[np.float64]]:
+        """Every forest's surprise at the rows of a part; equal rows are judged once."""
+        return self.reached(self._heard(values, part), values, part)
+
+    def _heard(self, values: NDArray[np.float32], part: slice) -> Iterator[NDArray[np.float64]]:
+        for number, forest in enumerate(self.forests):
+            length, place = forest.distinct_path_length(values, part)
+            yield self._surprise(number, length)[place]
+
+    def reached(
+        self, surprises: Iterator[NDArray[np.float64]], values: NDArray[np.float32], part: slice
+    ) -> Iterator[NDArray[np.float64]]:
+        """The surprises of the forests, the whole vector's first, or the reach of their columns where that is more."""
+        yield next(surprises)
+        for surprise, reach in zip(surprises, self.reach.of(values, part, len(self.group_names)), strict=True):
+            yield np.maximum(surprise, reach)
+
+    def _reach_credits(self, values: NDArray[np.float32], credit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Credit (n_groups, n) given to the feature of the group that reaches farthest, (n, n_features)."""
+        parts = np.zeros((values.shape[1], len(self.features)))
+        group, row = np.nonzero(credit)
+        if len(row):
+            np.add.at(parts, (row, self.reach.farthest(values, len(credit))[group, row]), credit[group, row])
+        return parts
 
     def save(self, folder: Path) -> None:
-        """Write detector.json, nodes.arrow, inputs.arrow and tails.arrow."""
+        """Write detector.json, nodes.arrow, inputs.arrow, tails.arrow and reach.arrow."""
         from .grove_files import save_grove
 
         save_grove(self, folder, settings=asdict(self.settings))
@@ -264,17 +318,18 @@ class FittedIsolationForest:
 
         parts = load_grove(folder)
         settings, names = IsolationForest(**parts.settings), (parts.features, parts.families, parts.subjects)
-        return cls(settings, *names, parts.forests, parts.tails, parts.opinions)
+        return cls(settings, *names, parts.forests, parts.tails, parts.opinions, parts.reach)
 
-    def _split(self, number: int, values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _split(
+        self, number: int, values: NDArray[np.float32], length: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """One forest's surprise as credits (n, n_features) and base (n,): path lengths, on the secant of the score."""
         forest = self.forests[number]
         start = np.array([forest.base_length])
-        credited, length = forest.credits(values), forest.path_length(values)
         moved = length - start
         rise = self._surprise(number, length) - self._surprise(number, start)
         slope = np.divide(rise, moved, out=np.zeros_like(moved), where=moved != 0.0)
-        return credited * slope[:, None], np.repeat(self._surprise(number, start), len(length))
+        return forest.credits(values) * slope[:, None], np.repeat(self._surprise(number, start), len(length))
 
     def _surprise(self, number: int, length: NDArray[np.float64]) -> NDArray[np.float64]:
         scores = self.forests[number].scale(length)
@@ -286,23 +341,12 @@ class FittedIsolationForest:
         return [names[number] for number in (values @ member).argmax(axis=1)]
 
 
-def grow(conditioning: Conditioning, seen: NDArray[np.float32], *, trees: int, samples: int, seed: int) -> Forest:
-    """Grow a forest with scikit-learn on some inputs and pack it.
-
-    Parameters
-    ----------
-    conditioning : Conditioning
-        Of the inputs that this forest looks at.
-    seen : float32 array of shape (n, n_all_inputs)
-        All inputs, conditioned; the forest's own are picked out of them by ``conditioning.number``.
-    """
-    from sklearn.ensemble import IsolationForest as Sklearn
-
-    from .packing import pack
-
-    own = np.ascontiguousarray(seen[:, conditioning.number])
-    model = Sklearn(n_estimators=trees, max_samples=min(samples, len(own)), random_state=seed)
-    return pack([tree.tree_ for tree in model.fit(own).estimators_], conditioning)
+def _measured(values: NDArray[np.float32], forest: Forest) -> tuple[Tail, NDArray[np.float64]]:
+    """The tail of a forest's scores of the fitting rows, and how surprising each of them is."""
+    length, place = forest.distinct_path_length(values, slice(0, values.shape[1]))
+    scores = forest.scale(length)
+    tail = Tail.fit(scores[place]).capped(len(place))
+    return tail, tail(scores)[place]
 
 
 def _families(vectors: Vectors) -> tuple[str, ...]:

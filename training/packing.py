@@ -13,7 +13,24 @@ if TYPE_CHECKING:
 
     from .conditioning import Conditioning
 
-__all__ = ["pack"]
+__all__ = ["grow", "pack"]
+
+
+def grow(conditioning: Conditioning, seen: NDArray[np.float32], *, trees: int, samples: int, seed: int) -> Forest:
+    """Grow a forest with scikit-learn on some inputs and pack it.
+
+    Parameters
+    ----------
+    conditioning : Conditioning
+        Of the inputs that this forest looks at.
+    seen : float32 array of shape (n, n_all_inputs)
+        All inputs, conditioned; the forest's own are picked out of them by ``conditioning.number``.
+    """
+    from sklearn.ensemble import IsolationForest
+
+    own = seen if len(conditioning.number) == seen.shape[1] else np.ascontiguousarray(seen[:, conditioning.number])
+    model = IsolationForest(n_estimators=trees, max_samples=min(samples, len(own)), random_state=seed)
+    return pack([tree.tree_ for tree in model.fit(own).estimators_], conditioning)
 
 
 def pack(trees: list[Any], conditioning: Conditioning) -> Forest:

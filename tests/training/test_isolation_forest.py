@@ -49,13 +49,29 @@ def test_the_score_is_the_stronger_of_two_opinions(planted):
     """Score = the tail of the p-norm of all groups' surprises, or that of the whole's surprise plus the loudest."""
     fitted = SETTINGS.fit(planted, seed=0)
     surprises = [tail(forest.score(planted.values)) for forest, tail in zip(fitted.forests, fitted.tails, strict=True)]
-    groups, p = np.array(surprises[1:]), SETTINGS.norm
+    reach = fitted.reach.of(planted.values, slice(0, len(planted)), len(fitted.group_names))
+    groups, p = np.maximum(np.array(surprises[1:]), reach), SETTINGS.norm
     families = fitted.family_surprise(planted)
     assert families.shape == (10, len(planted))
     np.testing.assert_allclose(families, groups)  # the toy's families have one subject each
     shouting = fitted.opinions[0]((groups**p).sum(axis=0) ** (1 / p))
     adding = fitted.opinions[1](surprises[0] + families.max(axis=0))
     np.testing.assert_allclose(fitted.score(planted), np.maximum(shouting, adding), rtol=1e-9)
+
+
+def test_threads_and_companions_change_no_bit(planted, monkeypatch):
+    """Scores, their loudest families and contributions are the same for any threads and any choice of rows."""
+    fitted, some = SETTINGS.fit(planted, seed=0), np.random.default_rng(4).permutation(len(planted))[:2500]
+    told = {}
+    for threads in (1, 5):
+        monkeypatch.setattr("numba.get_num_threads", lambda threads=threads: threads)
+        told[threads] = fitted.score(planted), fitted.family_surprise(planted)
+    assert all(np.array_equal(*pair) for pair in zip(told[1], told[5], strict=True))
+    assert np.array_equal(fitted.score(planted.take(some)), told[1][0][some])
+    parts = fitted.contributions(planted.take(some[:50]))
+    np.testing.assert_allclose(parts.values.sum(axis=1) + parts.base, told[1][0][some[:50]], rtol=1e-12)
+    alone = fitted.contributions(planted.take(some[7:8]))
+    assert np.array_equal(alone.values[0], parts.values[7])
 
 
 def test_a_subject_of_a_family_has_a_forest_of_its_own(planted):

@@ -42,3 +42,23 @@ def test_scores_without_spread():
     tail = Tail.fit(np.full(100, 0.5))
     assert tail(np.array([0.4, 0.5]))[1] == 0.0
     assert tail(np.array([0.9]))[0] > 0.0
+
+
+def test_columns_that_are_nearly_always_zero():
+    """Of rows that nearly all score alike the few others are told by their share, not by the way to them."""
+    fitting = np.concatenate([np.zeros(99_500), np.linspace(0.6, 0.7, 500)])
+    tail = Tail.fit(fitting)
+    assert np.exp(-tail(np.array([0.6, 0.65])))[0] == pytest.approx(0.005, rel=0.02)
+    assert np.exp(-tail(np.array([0.6, 0.65])))[1] == pytest.approx(0.0025, rel=0.1)
+
+
+@given(scores)
+def test_capped_it_claims_no_more_than_the_rows_can_tell(fitting):
+    """The cap changes nothing below it, and nothing lies above."""
+    tail, most = Tail.fit(fitting), np.log1p(len(fitting))
+    asked = np.linspace(-1, 30, 200)
+    plain, capped = tail(asked), tail.capped(len(fitting))(asked)
+    assert (capped <= most + 1e-9).all()
+    below = plain < most - 1e-6
+    assert np.allclose(capped[below], plain[below])
+    assert np.allclose(capped[~below], most)
