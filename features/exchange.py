@@ -1,4 +1,4 @@
-"""What others did at the same value: the events of a dimension met in the order of value and time.
+"""What others did at the same value: the events of all entities met in the order of time.
 
 The only place where entities meet. Notes made here are computed once over all entities and travel with the events into
 any partition. They are point in time: an event sees what happened strictly before its own instant, so that events at
@@ -8,7 +8,7 @@ one instant do not see each other and their order, which nobody knows, cannot ma
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,50 +25,55 @@ if TYPE_CHECKING:
     from .snapshots import WindowSpec
     from .timeline import Timeline
 
-__all__ = ["NEVER", "TROUBLE", "Meeting", "look_backs", "places_of_few"]
+__all__ = ["BLOCK", "NEVER", "TROUBLE", "Stream", "in_order", "look_back", "look_backs", "places_of_few"]
 
 TROUBLE = "trouble.known_at"  # the note that says when the trouble of an event became known, int64 microseconds
 NEVER = int(np.iinfo(np.int64).max)
 _DAY = 86_400_000_000
 _CROWD = 2  # entities: one alone meets nobody
 _STEPS = ("1d", "7d")
+BLOCK = 1024  # events: what a sweep fetches, reckons and writes at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Meeting:
-    """Events by value and time; those of one value are contiguous, those without a value are left out.
+class Stream:
+    """Events of all entities in the order of time, and how far back each may look.
+
+    A sweep over it meets the events of every value in turn. What it needs of an event and what it writes is at
+    ``order[k]``, the event's place in the timeline. How many events get out of sight between two events is at random,
+    and a processor that guesses it wrong also stops to fetch ahead; so a sweep fetches a block of events first, and
+    writes a block at once, and looks for two events to leave whatever comes of it before it asks if there are more.
 
     Attributes
     ----------
-    first : int64 array of shape (n_values + 1,)
-        The events at value ``v`` are those at ``first[v]:first[v + 1]``.
-    position : uint32 array of shape (m,)
-        Where each event stands in the timeline.
+    order : uint32 array of shape (m,)
+        Where each event stands in the timeline; those of one instant in no order that matters.
     at : int64 array of shape (m,), microseconds since 1970 UTC
+    lower : int64 array of shape (m,), microseconds since 1970 UTC
+        The earliest instant that an event may look at; it rises with time.
     """
 
-    first: NDArray[np.int64]
-    position: NDArray[np.uint32]
+    order: NDArray[np.uint32]
     at: NDArray[np.int64]
+    lower: NDArray[np.int64]
 
     @classmethod
-    def of(cls, timeline: Timeline, codes: NDArray[np.int32], n_values: int) -> Self:
-        """Sort by value; ``codes``, int32 of shape (n,), is -1 where there is none."""
-        first, position = _by_value(codes, timeline.by_time, n_values)
-        return cls(first, position, timeline.at[position])
+    def of(cls, timeline: Timeline, windows: WindowSpec, few: NDArray[np.uint32] | None = None) -> Self:
+        """Sort by time: all events, or but the ``few`` at the given places in the timeline."""
+        order = timeline.by_time if few is None else few[np.argsort(timeline.at[few], kind="stable")]
+        at = in_order(timeline.at, order)
+        wall = in_order(timeline.wall, order) if _by_the_wall(timeline, windows) else None
+        return cls(order, at, _lower(at, wall, timeline.zone, windows))
 
-    def look_back(self, timeline: Timeline, windows: WindowSpec) -> NDArray[np.int64]:
-        """How far back each event may look: a horizon before itself, int64 of shape (m,), microseconds since 1970 UTC.
 
-        A vector of a day may know no more than the days of its horizon. Where clocks were put forward those are an hour
-        shorter than as many times 24 hours, and the day's first events look back no further than they reach.
-        """
-        lower = self.at - windows.horizon_width
-        if not windows.calendar or windows.every != "1d" or timeline.zone == "UTC" or not len(self.at):
-            return lower
-        day = timeline.wall[self.position] // _DAY
-        begins = from_wall(np.arange(day.min(), day.max() + 1) * _DAY - windows.horizon_width, timeline.zone)
-        return np.maximum(lower, begins[day - day.min()])
+def look_back(timeline: Timeline, windows: WindowSpec) -> NDArray[np.int64]:
+    """How far back each event may look: a horizon before itself, int64 of shape (n,), microseconds since 1970 UTC.
+
+    A vector of a day may know no more than the days of its horizon. Where clocks were put forward those are an hour
+    shorter than as many times 24 hours, and the day's first events look back no further than they reach.
+    """
+    wall = timeline.wall if _by_the_wall(timeline, windows) else None
+    return _lower(timeline.at, wall, timeline.zone, windows)
 
 
 def look_backs(horizon: str) -> tuple[str, ...]:
@@ -110,22 +115,24 @@ def _typical_holders(timeline: Timeline, name: str) -> int:
     return int(held[order[np.searchsorted(np.cumsum(events[order]), (events.sum() + 1) // 2)]])
 
 
+def _by_the_wall(timeline: Timeline, windows: WindowSpec) -> bool:
+    """Whether windows are days of a zone whose clocks may change."""
+    return windows.calendar and windows.every == "1d" and timeline.zone != "UTC"
+
+
+def _lower(at: NDArray[np.int64], wall: NDArray[np.int64] | None, zone: str, windows: WindowSpec) -> NDArray[np.int64]:
+    lower = at - windows.horizon_width
+    if wall is None or not len(at):
+        return lower
+    day = wall // _DAY
+    begins = from_wall(np.arange(day.min(), day.max() + 1) * _DAY - windows.horizon_width, zone)
+    return np.maximum(lower, begins[day - day.min()])
+
+
 @kernel
-def _by_value(
-    codes: NDArray[np.int32], order: NDArray[np.uint32], n_values: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """A counting sort: one pass counts, one pass places. Stable, so the order of time survives within a value."""
-    first = np.zeros(n_values + 1, np.int64)
-    for code in codes:
-        if code >= 0:
-            first[code + 1] += 1
-    for v in range(n_values):
-        first[v + 1] += first[v]
-    place = first.copy()
-    placed = np.empty(first[n_values], np.uint32)
-    for position in order:
-        code = codes[position]
-        if code >= 0:
-            placed[place[code]] = position
-            place[code] += 1
-    return first, placed
+def in_order(values: NDArray[Any], order: NDArray[np.uint32]) -> NDArray[Any]:
+    """A column of the timeline in the order of time."""
+    taken = np.empty(len(order), values.dtype)
+    for k in range(len(order)):
+        taken[k] = values[order[k]]
+    return taken

@@ -95,22 +95,22 @@ def median(ranked: NDArray[np.float64], size: int) -> float:
 def mad(ranked: NDArray[np.float64], size: int) -> float:
     """The median absolute deviation from the median of the sorted ``ranked[:size]``.
 
-    The deviations to the left and to the right of the median are two sorted lists already; merging them up to the
-    middle costs size / 2 steps and needs no second sort.
+    The values nearest to the median are a stretch of the sorted ones, which bisection finds in log2(size) steps.
     """
     if size == 0:
         return np.nan
     centre = median(ranked, size)
-    left, right = (size - 1) // 2, (size - 1) // 2 + 1
-    before = last = 0.0
-    for _ in range(size // 2 + 1):
-        before = last
-        from_left = centre - ranked[left] if left >= 0 else np.inf
-        from_right = ranked[right] - centre if right < size else np.inf
-        if from_left <= from_right:
-            last = from_left
-            left -= 1
+    return 0.5 * (_deviation(ranked, size, centre, (size - 1) // 2) + _deviation(ranked, size, centre, size // 2))
+
+
+@kernel
+def _deviation(ranked: NDArray[np.float64], size: int, centre: float, rank: int) -> float:
+    """The absolute deviation of a rank, from 0 on: the larger at the two ends of the rank + 1 nearest values."""
+    lo, hi = 0, size - 1 - rank
+    while lo < hi:
+        mid = (lo + hi) // 2
+        if centre - ranked[mid] > ranked[mid + rank + 1] - centre:
+            lo = mid + 1
         else:
-            last = from_right
-            right += 1
-    return last if size % 2 == 1 else 0.5 * (before + last)
+            hi = mid
+    return max(centre - ranked[lo], ranked[lo + rank] - centre)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .snapshots import WindowSpec
     from .vectors import Vectors
 
-__all__ = ["WrittenVectors", "beside", "between", "vectors_to_file", "with_event", "write_parquet"]
+__all__ = ["WrittenVectors", "beside", "vectors_to_file", "with_event", "write_parquet"]
 
 PLAN, FINGERPRINT, FEATURES = b"peculiar.plan", b"peculiar.plan_fingerprint", b"peculiar.features"
 _ROW = "event_row"
@@ -106,29 +106,12 @@ def vectors_to_file(
         population = plan.fit(timeline, progress=progress)
     else:
         plan, population = fitted
-    vectors = between(plan.vectors(timeline, population, progress=progress), plan.windows, period)
+    vectors = plan.vectors(timeline, population, progress=progress).between(*period)
     table = with_event(_table(vectors), log, vectors, plan.windows)
     features = json.dumps([asdict(feature) for feature in plan.features])
     metadata = {PLAN: plan.to_json(), FINGERPRINT: plan.fingerprint, FEATURES: features}
     write_parquet(table.replace_schema_metadata(metadata), output)
     return WrittenVectors(output, vectors, plan, report, fitted is None)
-
-
-def between(vectors: Vectors, windows: WindowSpec, period: tuple[int | None, int | None]) -> Vectors:
-    """The vectors of a period ``[since, until)``, microseconds since 1970 UTC; None leaves a side open.
-
-    A day or an hour is of the period if the whole of it is. A window that ends with an event is of the period that the
-    event is in, or an event soon after midnight, whose window reaches back into the day before, would belong to no day.
-    """
-    since, until = period
-    if windows.calendar:
-        return vectors.between(since, until)
-    inside = np.ones(len(vectors), np.bool_)
-    if since is not None:
-        inside &= vectors.as_of > since
-    if until is not None:
-        inside &= vectors.as_of <= until
-    return vectors.take(inside)
 
 
 def with_event(table: pa.Table, log: EventLog, vectors: Vectors, windows: WindowSpec) -> pa.Table:

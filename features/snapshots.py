@@ -76,6 +76,11 @@ class WindowSpec:
         return self.by is None and self.every in _CALENDAR
 
     @property
+    def cut(self) -> str:
+        """Windows of the "calendar", the same for everyone; or a "run" of events; or one "event" and those before."""
+        return "run" if self.by is not None else "event" if self.every == "event" else "calendar"
+
+    @property
     def width(self) -> int:
         """The current window's width in microseconds; 0 for runs, which last as long as they last."""
         return 0 if self.by is not None else micros(self.name)
@@ -111,6 +116,8 @@ class Snapshots:
         The first event of the horizon before the window, which ends at ``start``.
     prior, settled : int64 arrays of shape (n,)
         The snapshots ``prior:settled`` of the same entity lie wholly within the horizon before the window.
+    cut : "calendar", "run" or "event"
+        See :attr:`WindowSpec.cut`.
     """
 
     rows: NDArray[np.int64]
@@ -123,6 +130,7 @@ class Snapshots:
     history: NDArray[np.int64]
     prior: NDArray[np.int64]
     settled: NDArray[np.int64]
+    cut: str = "calendar"
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -174,7 +182,7 @@ def snapshots_of(timeline: Timeline, spec: WindowSpec) -> Snapshots:
     prior, settled = _priors(rows, since, as_of, spec.horizon_width)
     entity = np.repeat(np.arange(len(rows) - 1, dtype=np.int32), np.diff(rows))
     since, as_of = from_wall(since, zone), from_wall(as_of, zone)
-    return Snapshots(rows, entity, since, as_of, start, stop, trailing, history, prior, settled)
+    return Snapshots(rows, entity, since, as_of, start, stop, trailing, history, prior, settled, spec.cut)
 
 
 def _windows(

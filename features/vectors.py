@@ -44,6 +44,8 @@ class Vectors:
     last : uint32 array of shape (n,), or None
         Where the window's last event stood in the source. With one vector per event it tells apart those of one entity
         at one instant.
+    cut : "calendar", "run" or "event"
+        Windows are days or hours; or unbroken runs; or they end with an event each and reach back over others.
     """
 
     entity: pa.DictionaryArray
@@ -53,9 +55,15 @@ class Vectors:
     features: tuple[Feature, ...]
     plan: str
     last: NDArray[np.uint32] | None = None
+    cut: str = "calendar"
 
     def __len__(self) -> int:
         return len(self.as_of)
+
+    @property
+    def fresh(self) -> NDArray[np.int64]:
+        """From when on events are a row's own, int64 of shape (n,): its window's begin, or its one event's instant."""
+        return self.as_of - 1 if self.cut == "event" else self.since
 
     @property
     def names(self) -> list[str]:
@@ -108,10 +116,15 @@ class Vectors:
         )
 
     def between(self, start: int | None, stop: int | None) -> Vectors:
-        """Rows whose window lies in ``[start, stop)``, microseconds since 1970 UTC; None leaves that side open."""
+        """Rows that are about ``[start, stop)``, microseconds since 1970 UTC; None leaves that side open.
+
+        A day or an hour is about the period if the whole of it is. A window that ends with an event is about the
+        period that this event is in, or one soon after midnight, which reaches back into the day before, would belong
+        to no day.
+        """
         keep = np.ones(len(self), np.bool_)
         if start is not None:
-            keep &= self.since >= start
+            keep &= self.since >= start if self.cut == "calendar" else self.as_of > start
         if stop is not None:
             keep &= self.as_of <= stop
         return self.take(keep)

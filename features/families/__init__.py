@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .baseline import Baseline
 from .breadth import Breadth
 from .combination import Combination
+from .moment import Moment
 from .novelty import Novelty
 from .peers import Peers
 from .risk import Risk
@@ -30,6 +31,7 @@ __all__ = [
     "Baseline",
     "Breadth",
     "Combination",
+    "Moment",
     "Novelty",
     "Peers",
     "Risk",
@@ -55,6 +57,7 @@ FAMILIES: dict[str, type[FeatureFamily]] = {
         Travel,
         Sequence,
         Combination,
+        Moment,
         Baseline,
         Peers,
     )

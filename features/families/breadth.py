@@ -14,6 +14,7 @@ import numpy as np
 
 from ..family import Feature
 from ..kernels import enter, forget, kernel, leave
+from ..sliding import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Breadth"]
 
 _TABLE = 4096
+_UNITS = float(1 << 28)  # logarithms are counted in these: sums of integers may slide, sums of floats may not
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Breadth:
     """How many different: distinct values of each dimension, and their entropy."""
 
     name: ClassVar[str] = "breadth"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """For each dimension the current window, the trailing ones, the entropy."""
@@ -45,14 +47,14 @@ class Breadth:
         """One pass for each dimension and window."""
         snapshots, per_dimension = context.snapshots, 2 + len(context.shape.trailing)
         numbers = np.arange(_TABLE, dtype=np.float64)
-        table = numbers * np.log2(np.maximum(numbers, 1.0))
+        table = np.rint(_UNITS * numbers * np.log2(np.maximum(numbers, 1.0))).astype(np.int64)
         for number, name in enumerate(context.shape.dimensions):
             codes = context.timeline.dimensions[name]
             block = columns[number * per_dimension : (number + 1) * per_dimension]
             counter = np.zeros(len(codes.values), np.int32)
             _current(block, codes.codes, snapshots.start, snapshots.stop, (counter, table))
             for column, lows in enumerate(snapshots.trailing, 1):
-                _trailing(block[column], codes.codes, snapshots.rows, (lows, snapshots.stop), counter)
+                distinct(block[column], codes.codes, lows, snapshots.stop, counter)
 
 
 def _distinct(name: str, window: str, *, level: bool) -> Feature:
@@ -86,54 +88,38 @@ def _current(
     codes: NDArray[np.int32],
     start: NDArray[np.int64],
     stop: NDArray[np.int64],
-    tools: tuple[NDArray[np.int32], NDArray[np.float64]],
+    tools: tuple[NDArray[np.int32], NDArray[np.int64]],
 ) -> None:
     """Distinct values and entropy of the window, H = log2 n - (sum of c log2 c) / n.
 
-    The sum is kept up to date as events enter, in the order of time, so that no order of codes can change its bits.
+    The sum is one of whole units, so that it may slide with the window and no order can change its bits.
     """
     counter, table = tools
-    last = len(block) - 1
+    last, lo, hi = len(block) - 1, 0, 0
+    different, n, total = 0, 0, 0
     for r in range(len(start)):
-        distinct, n, total = 0, 0, 0.0
-        for i in range(start[r], stop[r]):
-            code = codes[i]
-            if code < 0:
-                continue
-            distinct += enter(counter, code)
-            n += 1
-            c = counter[code]
-            if c < len(table):
-                total += table[c] - table[c - 1]
-            else:
-                total += c * np.log2(c) - (c - 1) * np.log2(c - 1)
-        forget(counter, codes, start[r], stop[r])
-        block[0, r] = distinct
+        if start[r] >= hi:
+            forget(counter, codes, lo, hi)
+            lo, hi = start[r], start[r]
+            different, n, total = 0, 0, 0
+        for i in range(hi, stop[r]):
+            if codes[i] >= 0:
+                different += enter(counter, codes[i])
+                n += 1
+                total += _weight(table, counter[codes[i]]) - _weight(table, counter[codes[i]] - 1)
+        for i in range(lo, start[r]):
+            if codes[i] >= 0:
+                different -= leave(counter, codes[i])
+                n -= 1
+                total -= _weight(table, counter[codes[i]] + 1) - _weight(table, counter[codes[i]])
+        lo, hi = start[r], stop[r]
+        block[0, r] = different
         if n > 0:
-            block[last, r] = max(0.0, np.log2(n) - total / n)
+            block[last, r] = max(0.0, np.log2(n) - total / (n * _UNITS)) if different > 1 else 0.0
+    forget(counter, codes, lo, hi)
 
 
 @kernel
-def _trailing(
-    column: NDArray[np.float32],
-    codes: NDArray[np.int32],
-    rows: NDArray[np.int64],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
-    counter: NDArray[np.int32],
-) -> None:
-    """The sliding counter: the window's ends only move forward within an entity."""
-    lows, stop = bounds
-    for e in range(len(rows) - 1):
-        if rows[e] == rows[e + 1]:
-            continue
-        lo = hi = lows[rows[e]]
-        distinct = 0
-        for r in range(rows[e], rows[e + 1]):
-            while hi < stop[r]:
-                distinct += enter(counter, codes[hi])
-                hi += 1
-            while lo < lows[r]:
-                distinct -= leave(counter, codes[lo])
-                lo += 1
-            column[r] = distinct
-        forget(counter, codes, lo, hi)
+def _weight(table: NDArray[np.int64], count: int) -> int:
+    """C log2 c in whole units, off the table while it lasts."""
+    return table[count] if count < len(table) else int(np.rint(_UNITS * count * np.log2(count)))

@@ -10,7 +10,8 @@ use of an own new phone looks the same in training, where the population holds i
 cannot, and no detector learns from a column that training leaves constant. And no column is a level: what is new
 depends on the horizon before the window, so a baseline of it over the horizon's windows would reach two horizons back.
 
-Cost: each event enters the window, passes into the history and leaves it once. Blind to how often a new thing is done,
+Cost: one pass, in which each event is tied to the one before and the one after of its value, enters the window, passes
+into the history and leaves it once. Blind to how often a new thing is done,
 and to a return after the horizon, which looks new. A newcomer is new to everything; the length of its history stands
 beside it, in the baseline. First contacts as a sign of an intruder, and why it matters how rare they are among all:
 Metelli and Heard (2019), "On Bayesian new edge prediction and anomaly detection in computer networks".
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..family import Feature
-from ..kernels import enter, forget, kernel, leave
+from ..kernels import kernel
 from ..population import Keyed
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = ["Novelty"]
 _DAY = 86_400e6
 _ENTITIES = "novelty"  # the values of each dimension are counted under a name of their own
 _PER_DIMENSION = 6
+_NONE = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,18 @@ class Novelty:
         return found
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
-        """Two passes for each dimension: what is new, and when something last was."""
+        """One pass for each dimension."""
         snapshots, at = context.snapshots, context.timeline.at
         rows, bounds = snapshots.rows, (snapshots.history, snapshots.start, snapshots.stop)
         begin, end = int(snapshots.history[0]), int(snapshots.stop[-1])
         entities = int(context.population.counts.get(_ENTITIES, np.zeros(1, np.int64))[0])
-        link = np.empty(_longest(snapshots), np.int32)
+        ties = np.empty((2, _longest(snapshots)), np.int32)
         for number, name in enumerate(context.shape.dimensions):
             codes = context.timeline.dimensions[name]
             block = columns[number * _PER_DIMENSION : (number + 1) * _PER_DIMENSION]
             known = _known(codes, slice(begin, end), context.population, name)
-            counters = np.zeros((2, len(codes.values)), np.int32)
-            _fresh(block, codes.codes, (rows, *bounds), counters, (known, self.few, entities))
-            _last_new(block[5], codes.codes, (rows, *bounds), at, (np.zeros(len(codes.values), np.int32), link))
+            last = np.zeros(len(codes.values), np.int64)
+            _novel(block, (codes.codes, at), (rows, *bounds), (last, ties[0], ties[1]), (known, self.few, entities))
 
 
 def _features(name: str, window: str, horizon: str) -> tuple[Feature, ...]:
@@ -154,109 +155,139 @@ def _users(codes: NDArray[np.int32], first: NDArray[np.int64], stamp: NDArray[np
 
 
 @kernel
-def _fresh(
+def _novel(
     block: NDArray[np.float32],
-    codes: NDArray[np.int32],
+    events: tuple[NDArray[np.int32], NDArray[np.int64]],
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    counters: NDArray[np.int32],
+    tools: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
     prior: tuple[NDArray[np.int64], int, int],
 ) -> None:
-    """History and window side by side: three pointers that only move forward, and a counter for each of the two.
+    """History and window side by side: three pointers that only move forward.
 
-    An event enters the window at ``hi``, passes into the history at ``mid``, leaves it at ``lo``. A value is fresh
-    while the window has it and the history does not, so at each step at most one value begins or ceases to be. The
-    window is looked through for its rarest only when some value did: in a routine, and while the windows of single
-    events overlap, that is seldom.
+    An event enters the window at ``hi``, passes into the history at ``mid``, leaves it at ``lo``. Each is tied to the
+    one before and the one after of its value, counted from the entity's ``base``. So a value is fresh by that event of
+    the window whose one before is none, or has left the history; an event of the history whose one before has left is
+    the first of its value, and the latest of the first only ever moves forward. ``last`` tells where a value came up
+    last, counted from 1; places before ``base`` are another entity's.
     """
+    codes, at = events
     rows, history, start, stop = bounds
-    past, now = counters[0], counters[1]
-    known, few, entities = prior
+    _, before, after = tools
+    news = np.zeros(4, np.int64)
     for e in range(len(rows) - 1):
-        lo = mid = hi = history[rows[e]] if rows[e] < rows[e + 1] else 0
-        distinct, fresh, unheard, rarest, stale = 0, 0, 0, np.nan, False
+        lo = mid = hi = base = history[rows[e]] if rows[e] < rows[e + 1] else 0
+        latest, distinct = base - 1, 0
+        _forget(news)
         for r in range(rows[e], rows[e + 1]):
             while hi < stop[r]:
-                code = codes[hi]
-                first = enter(now, code)
-                distinct += first
-                if first and past[code] == 0:
-                    fresh, unheard, stale = fresh + 1, unheard + (known[code] <= few), True
+                _tie(tools, codes[hi], hi, base)
+                distinct += before[hi - base] < mid - base
+                if before[hi - base] < lo - base:
+                    _turn(news, 1, codes[hi], prior)
                 hi += 1
             while mid < start[r]:
-                code = codes[mid]
-                distinct -= leave(now, code)
-                if enter(past, code):
-                    fresh, unheard, stale = fresh - 1, unheard - (known[code] <= few), True
+                if before[mid - base] < lo - base:
+                    latest = mid
+                    _turn(news, -1, codes[mid], prior)
+                distinct -= after[mid - base] == _NONE
                 mid += 1
-            while lo < history[r]:
-                code = codes[lo]
-                if leave(past, code) and now[code] > 0:
-                    fresh, unheard, stale = fresh + 1, unheard + (known[code] <= few), True
-                lo += 1
-            if stale:
-                rarest, stale = _bits(codes, (mid, hi), past, (known, fresh, entities)), False
-            block[0, r], block[2, r], block[4, r] = fresh, unheard, rarest
-            block[1, r] = fresh / distinct if distinct > 0 else np.nan
-            block[3, r] = unheard / distinct if distinct > 0 else np.nan
-        forget(past, codes, lo, mid)
-        forget(now, codes, mid, hi)
+            latest = max(latest, _succeed(news, codes, (after, base), (lo, history[r], mid), prior))
+            lo = history[r]
+            block[0, r], block[2, r] = news[0], news[1]
+            if distinct > 0:
+                block[1, r], block[3, r] = news[0] / distinct, news[1] / distinct
+            if news[0] > 0:
+                block[4, r] = _bits(news, codes, (before, base), (lo, mid, hi), prior)
+            if latest >= lo:
+                block[5, r] = (at[start[r]] - at[latest]) / _DAY
+
+
+@kernel
+def _tie(
+    tools: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]], code: int, position: int, base: int
+) -> None:
+    """Tie an event to the one of its value before it, -1 for none; a null to none on either side, and never first."""
+    last, before, after = tools
+    place = position - base
+    if code < 0:
+        before[place], after[place] = _NONE, -1
+        return
+    tied = max(last[code] - 1 - base, -1)
+    last[code] = position + 1
+    before[place], after[place] = tied, _NONE
+    if tied >= 0:
+        after[tied] = place
+
+
+@kernel
+def _forget(news: NDArray[np.int64]) -> None:
+    """Nothing is fresh."""
+    news[0], news[1], news[2], news[3] = 0, 0, _NONE, 0
+
+
+@kernel
+def _turn(news: NDArray[np.int64], sign: int, code: int, prior: tuple[NDArray[np.int64], int, int]) -> None:
+    """A value becomes fresh or ceases to be.
+
+    ``news`` holds how many are fresh, how many of them unheard of, the fewest that used one of them, and how many
+    have so few; if those are 0 the fewest is out of date, and no more than what it says.
+    """
+    known, few, _ = prior
+    users = max(known[code], 1)
+    news[0] += sign
+    news[1] += sign * (known[code] <= few)
+    if users < news[2]:
+        news[2], news[3] = users, 1
+    elif users == news[2]:
+        news[3] += sign
+    if news[0] == 0:
+        _forget(news)
+
+
+@kernel
+def _succeed(
+    news: NDArray[np.int64],
+    codes: NDArray[np.int32],
+    ties: tuple[NDArray[np.int32], int],
+    places: tuple[int, int, int],
+    prior: tuple[NDArray[np.int64], int, int],
+) -> int:
+    """Let events leave the history: the next of its value is the first there, or is fresh if it is in the window.
+
+    Returns the latest of those firsts, -1 if there is none.
+    """
+    after, base = ties
+    lo, until, mid = places
+    latest = -1
+    for i in range(lo, until):
+        tied = after[i - base]
+        if 0 <= tied < mid - base:
+            latest = max(latest, base + tied)
+        elif mid - base <= tied < _NONE:
+            _turn(news, 1, codes[base + tied], prior)
+    return latest
 
 
 @kernel
 def _bits(
+    news: NDArray[np.int64],
     codes: NDArray[np.int32],
-    window: tuple[int, int],
-    past: NDArray[np.int32],
+    ties: tuple[NDArray[np.int32], int],
+    window: tuple[int, int, int],
     prior: tuple[NDArray[np.int64], int, int],
 ) -> float:
-    """-log2 of the share of entities that used the rarest fresh value of the window; NaN if none is fresh."""
-    known, fresh, entities = prior
-    if fresh == 0:
-        return np.nan
-    fewest = max(1, entities)
-    for i in range(window[0], window[1]):
-        code = codes[i]
-        if code >= 0 and past[code] == 0:
-            fewest = min(fewest, known[code])
-    return np.log2(max(1, entities) / max(1, fewest))
+    """-log2 of the share of entities that used the rarest fresh value of the window.
 
-
-@kernel
-def _last_new(
-    column: NDArray[np.float32],
-    codes: NDArray[np.int32],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    at: NDArray[np.int64],
-    tools: tuple[NDArray[np.int32], NDArray[np.int32]],
-) -> None:
-    """The latest event of the history whose value the history does not hold earlier.
-
-    An event is such a first either as it comes in, if its value was last seen before the history; or when the first
-    before it leaves. So each event is linked to the next of its value, and the latest first only ever moves forward.
-    Places count from 1, and 0 is none.
+    The window is looked through only when the last of the rarest ceased to be fresh while others are.
     """
-    rows, history, start, _ = bounds
-    seen, link = tools
-    for e in range(len(rows) - 1):
-        if rows[e] == rows[e + 1]:
-            continue
-        base = lo = mid = history[rows[e]]
-        latest = base - 1
-        for r in range(rows[e], rows[e + 1]):
-            while mid < start[r]:
-                code, place = codes[mid], mid - base + 1
-                link[place - 1] = 0
-                if code >= 0:
-                    before = seen[code]
-                    if before <= lo - base:
-                        latest = mid
-                    else:
-                        link[before - 1] = place
-                    seen[code] = place
-                mid += 1
-            while lo < history[r]:
-                latest = max(latest, base + link[lo - base] - 1) if link[lo - base] > 0 else latest
-                lo += 1
-            if latest >= lo:
-                column[r] = (at[start[r]] - at[latest]) / _DAY
-        forget(seen, codes, base, mid)
+    known, _, entities = prior
+    if news[3] == 0:
+        before, base = ties
+        lo, mid, hi = window
+        news[2] = _NONE
+        for i in range(mid, hi):
+            if before[i - base] < lo - base:
+                users = max(known[codes[i]], 1)
+                news[3] = 1 if users < news[2] else news[3] + (users == news[2])
+                news[2] = min(news[2], users)
+    return np.log2(max(1, entities) / min(news[2], max(1, entities)))

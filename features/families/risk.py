@@ -5,16 +5,18 @@ fraudster's hands. For each event, how many troubles at its value had become kno
 and the horizon, and how many for each event there was, shrunk towards everyone's where there were few; and how many
 troubles of the entity's own were known.
 
+How long ago the trouble at a value was, and what happened there since, tells whether it is over (:mod:`.aftermath`).
+
 Two clocks: trouble counts from the instant at which it was both over and known (``known_at``), never before, and as
 long as its own event lies within the horizon. The spans of a day and a week go by when the news came, or a delay of
 seven days would leave them empty for ever: with a fixed delay these are the delayed windows of the Fraud Detection
 Handbook. The rate is that of news for each event of the same span, (t + w p) / (n + w), with everyone's rate p and the
 weight w of so many more events, the posterior mean of a gamma prior.
 
-Cost: a counting sort by value, two pointers for the events, and for the troubles, which are few, one list in the order
-of their news: each enters and leaves once. Blind to trouble that nobody labelled or nobody labelled in time, and to
-trouble that moves on to another value. Where an entity is blocked once its trouble is known, what is left of its own
-trouble says little.
+Cost: for each dimension one sweep over all events in the order of time, which each of them enters once and leaves once
+for each span, and one for the troubles, in the order in which they happened and in that of their news. Blind to trouble
+that nobody labelled or nobody labelled in time, and to trouble that moves on to another value. Where an entity is
+blocked once its trouble is known, what is left of its own trouble says little.
 
 References
 ----------
@@ -26,12 +28,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from ..exchange import NEVER, TROUBLE, Meeting, look_backs
+from ..aftermath import AFTERMATH, aftermath, aftermath_features, gather
+from ..exchange import BLOCK, NEVER, TROUBLE, Stream, in_order, look_backs
 from ..family import Feature
 from ..kernels import kernel
 from ..snapshots import micros
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..columns import Codes
     from ..family import Context, Observation, Shape
     from ..population import Population
     from ..snapshots import Snapshots, WindowSpec
@@ -53,7 +56,7 @@ _PER_SPAN = 3
 
 @dataclass(frozen=True)
 class Risk:
-    """Known trouble nearby: counts and shrunk rates of what had become known at the same values; needs labels.
+    """Known trouble nearby: counts, shrunk rates and course of what had become known at the same values; needs labels.
 
     Attributes
     ----------
@@ -64,35 +67,41 @@ class Risk:
     prior_events: float = 10.0
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
-        """Three for each risky dimension and span, and the entity's own; none without labels."""
+        """Three for each risky dimension and span, the aftermath, and the entity's own; none without labels."""
         if not shape.risky:
             return ()
         spans = look_backs(shape.trailing[-1])
         nearby = [made for name in shape.risky for span in spans for made in _nearby(name, span, shape)]
-        return (*nearby, _own(shape.trailing[-1]))
+        after = [made for name in _aftermaths(shape) for made in aftermath_features(name, shape)]
+        return (*nearby, *after, _own(shape.trailing[-1]))
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
         """For each event the troubles known at its value, the events there, and its entity's own known troubles.
 
         Without a note of trouble none is known.
         """
-        notes: dict[str, NDArray[np.float32]] = {}
         if not shape.risky:
-            return notes
-        known_at = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
-        spans = look_backs(windows.horizon)
-        for name in shape.risky:
-            codes = timeline.dimensions[name]
-            around = _Around.of(Meeting.of(timeline, codes.codes, len(codes.values)), timeline, known_at, windows)
-            with ThreadPoolExecutor() as pool:
-                for span, pair in zip(spans, pool.map(partial(around.notes, len(timeline)), spans), strict=True):
-                    notes[f"risk.{name}.troubles.{span}"], notes[f"risk.{name}.events.{span}"] = pair
-        alone = Meeting(timeline.first, np.arange(len(timeline), dtype=np.uint32), timeline.at)
-        own = _Around.of(alone, timeline, known_at, windows)
-        return notes | {"risk.own": own.notes(len(timeline), windows.horizon)[0]}
+            return {}
+        stream, spans = Stream.of(timeline, windows), look_backs(windows.horizon)
+        troubles = _Troubles.of(timeline, stream)
+
+        def note(name: str) -> dict[str, NDArray[np.float32]]:
+            events, known = _noted(timeline.dimensions[name], stream, spans, troubles)
+            pairs = zip(spans, known, events, strict=True)
+            after = zip(AFTERMATH, aftermath(timeline, name, windows), strict=True)
+            return {f"risk.{name}.{what}": column for what, column in after} | {
+                f"risk.{name}.{what}.{span}": column
+                for span, *pair in pairs
+                for what, column in zip(("troubles", "events"), pair, strict=True)
+            }
+
+        with ThreadPoolExecutor() as pool:
+            own = pool.submit(_own_noted, timeline, stream, windows.horizon, troubles)
+            made = list(pool.map(note, shape.risky))
+            return {name: values for notes in made for name, values in notes.items()} | {"risk.own": own.result()}
 
     def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, Observation]:  # noqa: ARG002
         """Everyone's rate for each dimension and span: troubles and events over all that events look back on."""
@@ -110,48 +119,91 @@ class Risk:
             block = columns[number * _PER_SPAN : (number + 1) * _PER_SPAN]
             base = _base(context.population, f"risk.{name}.{span}")
             _gathered(block, _pair(timeline, name, span), (start, stop), self.prior_events, self.prior_events * base)
+        for number, name in enumerate(_aftermaths(context.shape)):
+            first = len(places) * _PER_SPAN + number * len(AFTERMATH)
+            notes = [timeline.notes[f"risk.{name}.{what}"] for what in AFTERMATH]
+            gather(columns[first : first + len(AFTERMATH)], notes, context.snapshots)
         columns[-1] = timeline.notes["risk.own"][stop - 1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Around:
-    """Events by value, how far each may look back, and the troubles among them: as they happened, and as they came out.
+def _aftermaths(shape: Shape) -> tuple[str, ...]:
+    """The dimensions whose aftermath is told over windows; that of an event by itself is told by the moment."""
+    return () if shape.cut == "event" else shape.risky
 
-    ``troubles`` holds the offsets of each value's troubles, when they happened, from when they count, and their order
-    of news; the order is by value first.
+
+@dataclass(frozen=True, eq=False)
+class _Troubles:
+    """The troubles among the events: as they happened, and as they came out.
+
+    Attributes
+    ----------
+    which : int64 array of shape (t,)
+        Their places in the stream, in the order of time.
+    happened, counts_from : int64 arrays of shape (t,), microseconds since 1970 UTC
+    news : int64 array of shape (t,)
+        Their numbers in the order in which they begin to count.
     """
 
-    meeting: Meeting
-    lower: NDArray[np.int64]
-    troubles: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    which: NDArray[np.int64]
+    happened: NDArray[np.int64]
+    counts_from: NDArray[np.int64]
+    news: NDArray[np.int64]
 
     @classmethod
-    def of(cls, meeting: Meeting, timeline: Timeline, known_at: NDArray[np.int64], windows: WindowSpec) -> Self:
-        known = known_at[meeting.position]
-        marked = np.flatnonzero(known != NEVER)
-        offsets = np.searchsorted(marked, meeting.first)
-        counts_from = np.maximum(known[marked], meeting.at[marked] + 1)  # an event never sees its own instant
-        value = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        troubles = (offsets, meeting.at[marked], counts_from, np.lexsort((counts_from, value)))
-        return cls(meeting, meeting.look_back(timeline, windows), troubles)
+    def of(cls, timeline: Timeline, stream: Stream) -> Self:
+        """Without a note of trouble there is none."""
+        if TROUBLE not in timeline.notes:
+            return cls(*(np.empty(0, np.int64) for _ in range(4)))
+        known = in_order(timeline.notes[TROUBLE], stream.order)
+        which = np.flatnonzero(known != NEVER)
+        counts_from = np.maximum(known[which], stream.at[which] + 1)  # an event never sees its own instant
+        return cls(which, stream.at[which], counts_from, np.argsort(counts_from, kind="stable"))
 
-    def notes(self, n: int, span: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Troubles known and events within the span before each of the timeline's ``n`` events; NaN without a value."""
-        troubles, events = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
-        at, first, position = self.meeting.at, self.meeting.first, self.meeting.position
-        lower = np.maximum(self.lower, at - micros(span))
-        events[position] = _events(first, at, lower)
-        troubles[position] = _known(first, (at, self.lower, micros(span)), self.troubles)
-        return troubles, events
+    def note(
+        self, notes: NDArray[np.float32], stream: Stream, where: NDArray[np.uint32], n: int, spans: tuple[str, ...]
+    ) -> None:
+        """Write how many were known within each span at the value that ``where`` tells, one of ``n``; ``n`` is null."""
+        if len(self.which):
+            clock = stream.at, stream.lower, np.array([micros(span) for span in spans])
+            troubles = where[self.which], self.happened, self.counts_from, self.news
+            _known(notes, stream.order, where, clock, troubles, np.zeros((n + 1, len(spans)), np.int32))
+
+
+def _noted(
+    codes: Codes, stream: Stream, spans: tuple[str, ...], troubles: _Troubles
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Events, and troubles known, within each span before each event at its value; NaN without a value."""
+    n, widths = len(codes.values), np.array([micros(span) for span in spans])
+    events = np.empty((len(spans), len(codes.codes)), np.float32)
+    where = _events(events, codes.codes, (stream.order, stream.at, stream.lower), widths, n)
+    known = np.empty_like(events)
+    known[:] = np.where(codes.codes < 0, np.float32(np.nan), np.float32(0.0))
+    troubles.note(known, stream, where, n, spans)
+    return events, known
+
+
+def _own_noted(timeline: Timeline, stream: Stream, horizon: str, troubles: _Troubles) -> NDArray[np.float32]:
+    """The entity's own troubles known within the horizon before each event."""
+    own = np.zeros((1, len(timeline)), np.float32)
+    if len(troubles.which):
+        troubles.note(
+            own, stream, in_order(timeline.owner, stream.order).view(np.uint32), len(timeline.entity), (horizon,)
+        )
+    return own[0]
 
 
 def _pair(timeline: Timeline, name: str, span: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return timeline.notes[f"risk.{name}.troubles.{span}"], timeline.notes[f"risk.{name}.events.{span}"]
 
 
+@kernel
 def _total(note: NDArray[np.float32]) -> int:
-    """The sum of a note's whole numbers, exact below 2**53 and so the same in any order."""
-    return int(np.nansum(note, dtype=np.float64))
+    """The sum of a note's whole numbers, in integers and so the same in any order."""
+    total = 0
+    for number in note:
+        if not np.isnan(number):
+            total += int(number)
+    return total
 
 
 def _base(population: Population, name: str) -> float:
@@ -189,54 +241,122 @@ def _own(horizon: str) -> Feature:
 
 
 @kernel
-def _events(first: NDArray[np.int64], at: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How many events at the value lie in ``[lower, at)``: two pointers."""
-    events = np.empty(len(at), np.float32)
-    for v in range(len(first) - 1):
-        lo = hi = first[v]
-        for k in range(first[v], first[v + 1]):
-            while at[hi] < at[k]:
-                hi += 1
-            while lo < hi and at[lo] < lower[k]:
-                lo += 1
-            events[k] = hi - lo
-    return events
+def _events(
+    events: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    stream: tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]],
+    widths: NDArray[np.int64],
+    n_values: int,
+) -> NDArray[np.uint32]:
+    """How many events at the value lie within each span, in one sweep; and the values in the order of time.
+
+    At each value are counted, in ``met``, those that left each span and, last, all so far. Null counts as one more
+    value, of which nothing is told.
+    """
+    order, at, lower = stream
+    where, met = np.empty(len(order), np.uint32), np.zeros((len(widths) + 1, n_values + 1), np.int32)
+    around, ends = np.empty((len(widths) + 1, BLOCK), np.int32), np.zeros(len(widths) + 1, np.uint64)
+    for begin in range(0, len(order), BLOCK):
+        end = min(begin + BLOCK, len(order))
+        for k in range(begin, end):
+            where[k] = codes[order[k]] if codes[order[k]] >= 0 else n_values
+        ends[-1] = _enter(around[-1], (begin, end), at, (where, met[-1]), ends[-1])
+        for s in range(len(widths)):
+            ends[s] = _leave(around[s], (begin, end), (at, lower, widths[s]), (where, met[s]), ends[s])
+        for k in range(begin, end):
+            for s in range(len(widths)):
+                events[s, order[k]] = around[-1, k - begin] - around[s, k - begin] if where[k] < n_values else np.nan
+    return where
+
+
+@kernel
+def _enter(
+    around: NDArray[np.int32],
+    block: tuple[int, int],
+    at: NDArray[np.int64],
+    values: tuple[NDArray[np.uint32], NDArray[np.int32]],
+    first: np.uint64,
+) -> np.uint64:
+    """How many events were at the value before the instant of each event; the first event that is not counted yet."""
+    where, met = values
+    for k in range(block[0], block[1]):
+        while at[first] < at[k]:
+            met[where[first]] += 1
+            first += np.uint64(1)
+        around[k - block[0]] = met[where[k]]
+    return first
+
+
+@kernel
+def _leave(
+    around: NDArray[np.int32],
+    block: tuple[int, int],
+    clock: tuple[NDArray[np.int64], NDArray[np.int64], int],
+    values: tuple[NDArray[np.uint32], NDArray[np.int32]],
+    first: np.uint64,
+) -> np.uint64:
+    """How many events at the value had left the span by the time of each event; the first event that did not."""
+    at, lower, width = clock
+    where, met = values
+    for k in range(block[0], block[1]):
+        bound = max(lower[k], at[k] - width)
+        for _ in range(2):
+            out = at[first] < bound
+            met[where[first]] += np.int32(out)
+            first += np.uint64(out)
+        while at[first] < bound:
+            met[where[first]] += 1
+            first += np.uint64(1)
+        around[k - block[0]] = met[where[k]]
+    return first
 
 
 @kernel
 def _known(
-    first: NDArray[np.int64],
-    clock: tuple[NDArray[np.int64], NDArray[np.int64], int],
-    troubles: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-) -> NDArray[np.float32]:
-    """How many troubles became known within the span and happened within the horizon: three pointers at each value.
+    notes: NDArray[np.float32],
+    order: NDArray[np.uint32],
+    where: NDArray[np.uint32],
+    clock: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    troubles: tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    known: NDArray[np.int32],
+) -> None:
+    """How many troubles became known within each span and happened within the horizon, in one sweep.
 
     Those that are news lie between ``old`` and ``new`` in the order of news; those before ``gone`` in the order of
-    their happening have left the horizon. A trouble is counted while it is news and not gone.
+    their happening have left the horizon. A trouble is counted while it is news and not gone; ``known`` counts them at
+    each value. Most events see none, and for those the note stays as it is.
     """
-    at, lower, span = clock
-    offsets, happened, counts_from, order = troubles
-    known = np.zeros(len(at), np.float32)
-    counted = np.zeros(len(happened), np.bool_)
-    for v in range(len(first) - 1):
-        last = offsets[v + 1]
-        old = new = gone = offsets[v]
-        n = 0
-        for k in range(first[v], first[v + 1] if last > new else first[v]):
-            while gone < last and happened[gone] < lower[k]:
-                n -= counted[gone]
-                counted[gone] = False
-                gone += 1
-            while new < last and counts_from[order[new]] <= at[k]:
-                counted[order[new]] = order[new] >= gone
-                n += counted[order[new]]
-                new += 1
-            while old < new and counts_from[order[old]] <= at[k] - span:
-                n -= counted[order[old]]
-                counted[order[old]] = False
-                old += 1
-            known[k] = n
-    return known
+    at, lower, widths = clock
+    values, happened, counts_from, news = troubles
+    n_values = len(known) - 1
+    counted = np.zeros((len(happened), len(widths)), np.bool_)
+    old, new, gone = np.zeros(len(widths), np.int64), 0, 0
+    for k in range(len(order)):
+        while gone < len(happened) and happened[gone] < lower[k]:
+            for s in range(len(widths)):
+                _discount(known, counted, values, gone, s)
+            gone += 1
+        while new < len(news) and counts_from[news[new]] <= at[k]:
+            if news[new] >= gone:
+                counted[news[new]] = True
+                known[values[news[new]]] += 1
+            new += 1
+        for s in range(len(widths)):
+            while old[s] < new and counts_from[news[old[s]]] <= at[k] - widths[s]:
+                _discount(known, counted, values, news[old[s]], s)
+                old[s] += 1
+            if where[k] < n_values and known[where[k], s] > 0:
+                notes[s, order[k]] = known[where[k], s]
+
+
+@kernel
+def _discount(
+    known: NDArray[np.int32], counted: NDArray[np.bool_], values: NDArray[np.uint32], trouble: int, span: int
+) -> None:
+    """Count a trouble no longer within a span; once only."""
+    if counted[trouble, span]:
+        known[values[trouble], span] -= 1
+        counted[trouble, span] = False
 
 
 @kernel

@@ -30,6 +30,7 @@ import numpy as np
 from ..family import Feature
 from ..kernels import kernel
 from ..population import Keyed
+from ..sliding import distinct, highest, turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ _ACTIONS, _PAIRS, _TRIPLES = "sequence.actions", "sequence.transitions", "sequen
 _OTHER = np.uint64(0x8C3F1D5B7A9E2460)  # stands for all actions that are not among the commonest
 _MIX = np.uint64(0x9FB21C651E98DF25)
 _SHIFT = np.uint64(32)
+_UNITS = float(1 << 32)  # surprises are counted in these: sums of integers may slide, sums of floats may not
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Sequence:
     trigram_actions: int = 63
 
     name: ClassVar[str] = "sequence"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Six, if the log says what was done."""
@@ -124,12 +126,24 @@ class Sequence:
         return {_PAIRS: _keyed(_hashes(keys, 2), pairs), _TRIPLES: _keyed(_hashes(few, 3), triples)}
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
-        """One pass, with the surprises in two tables."""
+        """Tell each step once, with the surprises in two tables; then what the steps of a window come to."""
         if context.shape.action is None:
             return
         codes, keys = context.timeline.dimensions[context.shape.action], self._commonest(context.population)
-        bounds = (context.snapshots.start, context.snapshots.stop)
-        _order(columns, codes.codes, _slots(codes, keys), bounds, self._surprises(context.population, keys))
+        snapshots, tables = context.snapshots, self._surprises(context.population, keys)
+        lo, hi = int(snapshots.start[0]), int(snapshots.stop[-1])
+        start, stop = snapshots.start - lo, snapshots.stop - lo
+        there = np.flatnonzero(snapshots.rows[1:] > snapshots.rows[:-1])
+        first = np.zeros(hi - lo, np.bool_)
+        first[start[snapshots.rows[there]]] = True
+        pairs, bits, trigrams, begin = _steps(codes.codes[lo:hi], first, _slots(codes, keys), tables)
+        inner, turn = np.minimum(start + 1, stop), turns(begin, start, stop)
+        _means(columns, bits, begin, inner, stop)
+        highest(columns[1], bits, inner, stop)
+        highest(columns[2], trigrams, np.minimum(start + 2, stop), stop)
+        highest(columns[4], np.arange(1, hi - lo + 1) - begin, turn, stop)
+        np.fmax(columns[4], turn - start, out=columns[4], casting="same_kind")
+        distinct(columns[5], pairs, inner, stop, np.zeros(len(keys) ** 2, np.int32))
 
     def _commonest(self, population: Population) -> NDArray[np.uint64]:
         """The keys of the commonest actions, in an order that counts and keys alone decide, and that of all others."""
@@ -225,40 +239,57 @@ def _counts(
 
 
 @kernel
-def _order(
-    columns: NDArray[np.float32],
+def _steps(
     codes: NDArray[np.int32],
+    first: NDArray[np.bool_],
     slots: NDArray[np.int32],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
     tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """Of each event the transition that ends with it and its surprise, that of the trigram, and where its run begins.
+
+    No transition is -1 and has no surprise; a run that an event without action ends begins after it.
+    """
+    single, second = tables
+    last, n = len(second) - 1, len(codes)
+    pairs, begin = np.full(n, -1, np.int32), np.empty(n, np.int64)
+    bits, trigrams = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
+    for i in range(n):
+        begin[i] = i if codes[i] >= 0 else i + 1
+        if codes[i] < 0 or first[i] or codes[i - 1] < 0:
+            continue
+        if codes[i - 1] == codes[i]:
+            begin[i] = begin[i - 1]
+        a, b = slots[codes[i - 1]], slots[codes[i]]
+        pairs[i] = a * len(single) + b
+        bits[i] = single[a, b]
+        if not first[i - 1] and codes[i - 2] >= 0:
+            trigrams[i] = second[min(slots[codes[i - 2]], last), min(a, last), min(b, last)]
+    return pairs, bits, trigrams, begin
+
+
+@kernel
+def _means(
+    columns: NDArray[np.float32],
+    bits: NDArray[np.float32],
+    begin: NDArray[np.int64],
+    inner: NDArray[np.int64],
+    stop: NDArray[np.int64],
 ) -> None:
-    """Read each step's surprise off the tables; a stamp of the row tells a transition that is new in the window."""
-    start, stop = bounds
-    first, second = tables
-    last, stamp = len(second) - 1, np.full(first.shape, -1, np.int64)
-    for r in range(len(start)):
-        n, total, worst, repeats, distinct, run, longest = 0, 0.0, 0.0, 0, 0, 0, 0
-        trigrams, oddest = 0, 0.0
-        two = one = -1
-        for i in range(start[r], stop[r]):
-            code = codes[i]
-            run = 0 if code < 0 else run + 1 if code == one else 1
-            longest = max(longest, run)
-            if code >= 0 and one >= 0:
-                a, b = slots[one], slots[code]
-                n += 1
-                repeats += code == one
-                total += first[a, b]
-                worst = max(worst, first[a, b])
-                if stamp[a, b] != r:
-                    stamp[a, b] = r
-                    distinct += 1
-                if two >= 0:
-                    trigrams += 1
-                    oddest = max(oddest, second[min(slots[two], last), min(a, last), min(b, last)])
-            two, one = one, code
-        columns[4, r], columns[5, r] = longest, distinct
+    """Mean surprise and share of repetitions of the window's transitions, from sums of integers, which may slide."""
+    lo = hi = 0
+    n, repeats, total = 0, 0, np.int64(0)
+    for r in range(len(inner)):
+        if inner[r] >= hi:
+            lo, hi = inner[r], inner[r]
+            n, repeats, total = 0, 0, np.int64(0)
+        for i in range(hi, stop[r]):
+            if not np.isnan(bits[i]):
+                n, repeats = n + 1, repeats + (1 if begin[i] < i else 0)
+                total += np.int64(np.rint(_UNITS * bits[i]))
+        for i in range(lo, inner[r]):
+            if not np.isnan(bits[i]):
+                n, repeats = n - 1, repeats - (1 if begin[i] < i else 0)
+                total -= np.int64(np.rint(_UNITS * bits[i]))
+        lo, hi = inner[r], stop[r]
         if n > 0:
-            columns[0, r], columns[1, r], columns[3, r] = total / n, worst, repeats / n
-        if trigrams > 0:
-            columns[2, r] = oddest
+            columns[0, r], columns[3, r] = total / (n * _UNITS), repeats / n

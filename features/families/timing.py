@@ -30,7 +30,10 @@ __all__ = ["Timing"]
 
 _MINUTE = 60_000_000
 _MINUTES = 1440
+_MORNING = 6 * 60
 _HOURS = 24
+_AN_HOUR = 60 * _MINUTE
+_UNITS = float(1 << 38)  # what sines and cosines are counted in: sums of integers may slide, sums of floats may not
 _COUNT = "timing.hours"
 
 
@@ -47,7 +50,7 @@ class Timing:
     prior_events: float = 12.0
 
     name: ClassVar[str] = "timing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Seven features, whatever the log."""
@@ -86,7 +89,8 @@ class Timing:
         """One pass for the window itself, one with the horizon sliding behind it."""
         snapshots, wall = context.snapshots, context.timeline.wall
         angle = np.arange(_MINUTES) * (2.0 * np.pi / _MINUTES)
-        _circle(columns[:5], wall, snapshots.start, snapshots.stop, (np.sin(angle), np.cos(angle)))
+        tables = np.rint(_UNITS * np.stack([np.sin(angle), np.cos(angle)])).astype(np.int64)
+        _circle(columns[:5], wall, snapshots.start, snapshots.stop, tables)
         counts = context.population.counts.get(_COUNT, np.zeros(_HOURS, np.int64))
         prior = self.prior_events * (counts + 1.0) / (counts.sum() + _HOURS)
         bounds = (snapshots.history, snapshots.start, snapshots.stop)
@@ -97,7 +101,7 @@ class Timing:
 def _hours(wall: NDArray[np.int64]) -> NDArray[np.int64]:
     counts = np.zeros(_HOURS, np.int64)
     for moment in wall:
-        counts[moment // (60 * _MINUTE) % _HOURS] += 1
+        counts[moment // _AN_HOUR % _HOURS] += 1
     return counts
 
 
@@ -107,24 +111,38 @@ def _circle(
     wall: NDArray[np.int64],
     start: NDArray[np.int64],
     stop: NDArray[np.int64],
-    tables: tuple[NDArray[np.float64], NDArray[np.float64]],
+    tables: NDArray[np.int64],
 ) -> None:
-    """Means over the window; sines and cosines come from a table by the minute, a thousandth of the circle."""
-    sines, cosines = tables
+    """Means over the window; sines and cosines come from a table by the minute, a thousandth of the circle.
+
+    They are counted in whole units, so that their sums may slide.
+    """
+    sums, lo, hi = np.zeros(4, np.int64), 0, 0
     for r in range(len(start)):
-        night, weekend, sine, cosine = 0, 0, 0.0, 0.0
-        for i in range(start[r], stop[r]):
-            minutes = wall[i] // _MINUTE
-            minute = minutes % _MINUTES
-            night += minute < 6 * 60
-            weekend += (minutes // _MINUTES + 3) % 7 >= 5  # 1 January 1970 was a Thursday
-            sine += sines[minute]
-            cosine += cosines[minute]
-        n = stop[r] - start[r]
-        sine, cosine = sine / n, cosine / n
-        columns[0, r], columns[1, r] = night / n, weekend / n
+        if start[r] >= hi:
+            sums[:] = 0
+            lo, hi = start[r], start[r]
+        for i in range(hi, stop[r]):
+            _add(sums, wall[i] // _MINUTE, 1, tables)
+        for i in range(lo, start[r]):
+            _add(sums, wall[i] // _MINUTE, -1, tables)
+        lo, hi = start[r], stop[r]
+        n = hi - lo
+        sine, cosine = sums[2] / (n * _UNITS), sums[3] / (n * _UNITS)
+        columns[0, r], columns[1, r] = sums[0] / n, sums[1] / n
         columns[2, r], columns[3, r] = sine, cosine
-        columns[4, r] = 1.0 - min(1.0, np.sqrt(sine * sine + cosine * cosine))
+        length = float(np.float32(np.sqrt(sine * sine + cosine * cosine)))  # so that one time has no spread at all
+        columns[4, r] = max(0.0, 1.0 - length)
+
+
+@kernel
+def _add(sums: NDArray[np.int64], minutes: int, sign: int, tables: NDArray[np.int64]) -> None:
+    """Let an event in or out of the counts of night and weekend and the sums of sine and cosine."""
+    minute = minutes % _MINUTES
+    sums[0] += sign if minute < _MORNING else 0
+    sums[1] += sign if (minutes // _MINUTES + 3) % 7 >= 5 else 0  # 1 January 1970 was a Thursday
+    sums[2] += sign * tables[0, minute]
+    sums[3] += sign * tables[1, minute]
 
 
 @kernel
@@ -135,30 +153,38 @@ def _surprise(
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     prior: NDArray[np.float64],
 ) -> None:
-    """-log2 of each hour's share of the horizon before the window, whose integer histogram slides along.
+    """-log2 of each hour's share of the horizon before the window; both histograms are of integers and slide along.
 
-    The window's own hours are counted first, so that a window costs 24 logarithms at most and not one per event.
+    The window's own hours are counted first, so that a window costs 24 logarithms at most and not one per event; and
+    as an hour's logarithm changes only with the hour's past, it is kept from one window to the next.
     """
     history, start, stop = bounds
-    past, now = np.zeros(_HOURS, np.int64), np.zeros(_HOURS, np.int64)
+    past, now, logs = np.zeros(_HOURS, np.int64), np.zeros(_HOURS, np.int64), np.log2(prior)
     weight = prior.sum()
     for e in range(len(rows) - 1):
-        past[:] = 0
-        lo = hi = history[rows[e]] if rows[e] < rows[e + 1] else 0
+        if rows[e] == rows[e + 1]:
+            continue
+        past[:], now[:], logs[:] = 0, 0, np.log2(prior)
+        old = history[rows[e]]
+        lo = hi = old
         for r in range(rows[e], rows[e + 1]):
-            while hi < start[r]:
-                past[wall[hi] // (60 * _MINUTE) % _HOURS] += 1
-                hi += 1
-            while lo < history[r]:
-                past[wall[lo] // (60 * _MINUTE) % _HOURS] -= 1
-                lo += 1
-            now[:] = 0
-            for i in range(start[r], stop[r]):
-                now[wall[i] // (60 * _MINUTE) % _HOURS] += 1
-            total, worst = 0.0, 0.0
+            for i in range(hi, stop[r]):
+                now[wall[i] // _AN_HOUR % _HOURS] += 1
+            for i in range(lo, start[r]):
+                h = wall[i] // _AN_HOUR % _HOURS
+                now[h] -= 1
+                past[h] += 1
+                logs[h] = np.log2(past[h] + prior[h])
+            for i in range(old, history[r]):
+                h = wall[i] // _AN_HOUR % _HOURS
+                past[h] -= 1
+                logs[h] = np.log2(past[h] + prior[h])
+            old, lo, hi = history[r], start[r], stop[r]
+            total, least = 0.0, np.inf
             for h in range(_HOURS):
                 if now[h] > 0:
-                    bits = -np.log2((past[h] + prior[h]) / (hi - lo + weight))
-                    total += now[h] * bits
-                    worst = max(worst, bits)
-            columns[0, r], columns[1, r] = total / (stop[r] - start[r]), worst
+                    total += now[h] * logs[h]
+                    least = min(least, logs[h])
+            whole = np.log2(lo - old + weight)
+            columns[0, r] = max(0.0, whole - total / (hi - lo))
+            columns[1, r] = max(0.0, whole - least)

@@ -12,13 +12,14 @@ between two antennas is no aeroplane.
 
 Distances are great circles on a sphere of 6,371.0088 km (the haversine, written with the chord between two points:
 2 R asin(chord / 2)). Centres are means of points in space, so that neither the date line nor a pole is a special
-place; the usual place is the median, coordinate by coordinate, of the centres of the entity's windows in the horizon.
-The grid has 2,000 rows of latitude, 10 km high, and in each row as many equal cells as make them about 10 km wide in
-its middle.
+place; the usual place is the median, coordinate by coordinate, of the centres of the entity's windows in the horizon
+(of windows that end with each event the last of each day counts, as for the baseline). The grid has 2,000 rows of
+latitude, 10 km high, and in each row as many equal cells as make them about 10 km wide in its middle.
 
-Cost: a few trigonometric functions for each event, a look at each event of the window, and a sorted array of at most
-the horizon's windows. Blind to how one travels: a place is where the event says it was, and somebody else's network or
-a shop's head office tells little of where a person is. Two users on one account in one town never move fast.
+Cost: a few trigonometric functions for each event, a look at each event of the window (its whole length for each event,
+where windows end with each), and a sorted array of at most the horizon's days. Blind to how one travels: a place is
+where the event says it was, and somebody else's network or a shop's head office tells little of where a person is. Two
+users on one account in one town never move fast.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..earlier import Earlier, which_count
 from ..family import Feature
 from ..kernels import enter, forget, kernel, leave, median, rank_in, rank_out
 
@@ -51,7 +53,7 @@ class Travel:
     """Impossible movement: speed, distance, radius, distance from the usual place, cells visited and new ones."""
 
     name: ClassVar[str] = "travel"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Six features if events can have a place, else none."""
@@ -68,8 +70,9 @@ class Travel:
              "{value} km travelled", "distance", True),
             ("radius", "km", "Radius of gyration: root mean square distance of the places from their centre",
              no_place, "places {value} km around their centre", "distance", False),
-            ("away", "km", f"Distance of the places' centre from the median place of the windows of {horizon} before",
-             f"{no_place}, or none of {horizon} before", "{value} km from its usual place", "places", False),
+            ("away", "km", f"Distance of the places' centre from the median place of the windows of {horizon} before"
+             + which_count(shape), f"{no_place}, or none of {horizon} before",
+             "{value} km from its usual place", "places", False),
             ("cell_new", "cells", f"Number of cells of 10 km visited now and not in the {horizon} before",
              f"no event of the {horizon} before has a place", "{value} places it had not been to", "places", False),
             ("cell_distinct", "cells", "Number of different cells of 10 km visited", "never null",
@@ -99,15 +102,11 @@ class Travel:
         bounds = (snapshots.history - lo, snapshots.start - lo, snapshots.stop - lo)
         _steps(columns[:2], timeline.at[lo:hi], points, latest, bounds)
         centres = _centres(columns[_RADIAL], points, latest, bounds)
-        windows = (snapshots.rows, snapshots.prior, snapshots.settled)
-        _away(columns[_AWAY], centres, windows, _room(snapshots.settled - snapshots.prior))
+        earlier = Earlier.apart(timeline, snapshots, context.shape)
+        windows = (earlier.rows, earlier.first, earlier.last)
+        _away(columns[_AWAY], centres, centres[earlier.counted], windows, np.empty((3, earlier.room), np.float64))
         counters = (np.zeros(_ROWS * _AROUND, np.int32), np.zeros(_ROWS * _AROUND, np.int32))
-        _visited(columns[_NEW:], cells, snapshots.rows, bounds, counters)
-
-
-def _room(windows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Three sorted arrays, each long enough for the windows of any horizon."""
-    return np.empty((3, int(windows.max()) + 1), np.float64)
+        _visited(columns[_NEW:], cells, bounds, counters)
 
 
 @kernel
@@ -222,22 +221,23 @@ def _take_out(ranked: NDArray[np.float64], size: int, centre: NDArray[np.float64
 def _away(
     column: NDArray[np.float32],
     centres: NDArray[np.float64],
+    past: NDArray[np.float64],
     windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     ranked: NDArray[np.float64],
 ) -> None:
     """Slide a sorted array of each coordinate over the entity's earlier windows, and measure to their medians."""
-    rows, first, settled = windows
+    rows, first, last = windows
     usual = np.empty(3)
     for e in range(len(rows) - 1):
-        size, lo, hi = 0, rows[e], rows[e]
+        if rows[e] == rows[e + 1]:
+            continue
+        size, lo, hi = 0, first[rows[e]], first[rows[e]]
         for r in range(rows[e], rows[e + 1]):
-            while lo < min(first[r], hi):
-                size = _take_out(ranked, size, centres[lo])
-                lo += 1
-            lo, hi = max(lo, first[r]), max(hi, first[r])
-            while hi < settled[r]:
-                size = _take_in(ranked, size, centres[hi])
-                hi += 1
+            for i in range(lo, min(first[r], hi)):
+                size = _take_out(ranked, size, past[i])
+            for i in range(max(first[r], hi), last[r]):
+                size = _take_in(ranked, size, past[i])
+            lo, hi = first[r], last[r]
             if size > 0 and not np.isnan(centres[r, 0]):
                 for axis in range(3):
                     usual[axis] = median(ranked[axis], size)
@@ -248,30 +248,38 @@ def _away(
 def _visited(
     columns: NDArray[np.float32],
     cells: NDArray[np.int32],
-    rows: NDArray[np.int64],
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     counters: tuple[NDArray[np.int32], NDArray[np.int32]],
 ) -> None:
-    """Count the window's cells, and those of them that the sliding counter of the horizon before does not hold."""
+    """Slide a counter over the window's cells and one over those of the horizon before, and count what only one holds.
+
+    A cell is new while the window holds it and the past does not; that changes as the last event at it goes or comes.
+    """
     history, start, stop = bounds
     past, now = counters
-    for e in range(len(rows) - 1):
-        lo = hi = history[rows[e]] if rows[e] < rows[e + 1] else 0
-        known = 0
-        for r in range(rows[e], rows[e + 1]):
-            while hi < start[r]:
-                known += enter(past, cells[hi])
-                hi += 1
-            while lo < history[r]:
-                known -= leave(past, cells[lo])
-                lo += 1
-            new, distinct = 0, 0
-            for i in range(start[r], stop[r]):
-                if enter(now, cells[i]):
-                    distinct += 1
-                    new += past[cells[i]] == 0
-            forget(now, cells, start[r], stop[r])
-            columns[1, r] = distinct
-            if known > 0:
-                columns[0, r] = new
-        forget(past, cells, lo, hi)
+    old = lo = hi = known = new = different = 0
+    for r in range(len(start)):
+        if history[r] >= hi:  # another entity, or one that was silent for longer than the horizon
+            forget(past, cells, old, lo)
+            forget(now, cells, lo, hi)
+            old, lo, hi = history[r], history[r], history[r]
+            known, new, different = 0, 0, 0
+        for i in range(hi, stop[r]):
+            come = enter(now, cells[i])
+            different += come
+            new += come if past[cells[i]] == 0 else 0
+        for i in range(lo, start[r]):
+            gone, first = leave(now, cells[i]), enter(past, cells[i])
+            different -= gone
+            known += first
+            new -= first  # it was new until now, whether or not the window still holds it
+        for i in range(old, history[r]):
+            gone = leave(past, cells[i])
+            known -= gone
+            new += gone if now[cells[i]] > 0 else 0
+        old, lo, hi = history[r], start[r], stop[r]
+        columns[1, r] = different
+        if known > 0:
+            columns[0, r] = new
+    forget(past, cells, old, lo)
+    forget(now, cells, lo, hi)

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..amounts import quantiles
 from ..family import Feature
-from ..kernels import enter, forget, kernel, leave
+from ..kernels import kernel
+from ..sliding import distinct, highest, turns, within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
+    from ..snapshots import Snapshots
 
 __all__ = ["Velocity"]
 
 _TEN_MINUTES = 600_000_000
 _HOUR = 3_600_000_000
+_BITS = 18  # of a gap's low part
+_PART = float(1 << _BITS)
 _SPANS = {"10m": _TEN_MINUTES, "1h": _HOUR}
 
 
@@ -33,7 +38,7 @@ class Velocity:
     """How fast: busiest spans, gaps, burstiness, most different values within an hour."""
 
     name: ClassVar[str] = "velocity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Spans, gaps, then one column per dimension."""
@@ -43,20 +48,22 @@ class Velocity:
         return (*busiest, *_gap_features(window), *distinct)
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
-        """Each column group is one pass."""
-        at, window = context.timeline.at, context.shape.window
-        start, stop = context.snapshots.start, context.snapshots.stop
-        spans = np.array([_SPANS[span] for span in _spans(window)], np.int64)
-        _busiest_spans(columns[: len(spans)], at, spans, start, stop)
-        longest = int((stop - start).max()) if len(start) else 0
-        bounds = (context.snapshots.history, start, stop)
-        _gaps(columns[len(spans) : len(spans) + 4], at, bounds, np.empty(longest, np.int64))
-        if window == "1h":
-            return
-        for column, name in enumerate(context.shape.dimensions, len(spans) + 4):
+        """The spans of each width, then the gaps."""
+        at, window, snapshots = context.timeline.at, context.shape.window, context.snapshots
+        rows, start, stop = snapshots.rows, snapshots.start, snapshots.stop
+        there = np.flatnonzero(rows[1:] > rows[:-1])
+        entities = (start[rows[there]], stop[rows[there + 1] - 1])
+        lo, hi = int(start[0]), int(stop[-1])
+        inside, count = (start - lo, stop - lo), len(_spans(window))
+        begin = np.empty(0, np.int64)
+        for column, span in enumerate(_spans(window)):
+            begin = within(at, _SPANS[span], *entities) - lo
+            _busiest_spans(columns[column], begin, inside)
+        _gap_statistics(columns[count : count + 4], at, snapshots)
+        for column, name in enumerate(context.shape.dimensions if window != "1h" else (), count + 4):
             codes = context.timeline.dimensions[name]
             counter = np.zeros(len(codes.values), np.int32)
-            _distinct_in_span(columns[column], at, codes.codes, (start, stop, _HOUR), counter)
+            _distinct_in_span(columns[column], codes.codes[lo:hi], begin, inside, counter)
 
 
 def _spans(window: str) -> tuple[str, ...]:
@@ -105,71 +112,82 @@ def _distinct(name: str, window: str) -> Feature:
     )
 
 
-@kernel
 def _busiest_spans(
-    columns: NDArray[np.float32],
-    at: NDArray[np.int64],
-    spans: NDArray[np.int64],
-    start: NDArray[np.int64],
-    stop: NDArray[np.int64],
+    column: NDArray[np.float32], begin: NDArray[np.int64], inside: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> None:
-    """Two pointers: the span that ends at each event begins where the span before it began, or later."""
-    for r in range(len(start)):
-        for s in range(len(spans)):
-            lo, best = start[r], 0
-            for i in range(start[r], stop[r]):
-                while at[i] - at[lo] >= spans[s]:
-                    lo += 1
-                best = max(best, i - lo + 1)
-            columns[s, r] = best
+    """The most events of a span: of those that lie in the window as they are, or of that which it cuts short."""
+    turn = turns(begin, *inside)
+    highest(column, np.arange(1, len(begin) + 1) - begin, turn, inside[1])
+    np.fmax(column, turn - inside[0], out=column, casting="same_kind")
 
 
-@kernel
-def _gaps(
-    columns: NDArray[np.float32],
-    at: NDArray[np.int64],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    gaps: NDArray[np.int64],
-) -> None:
-    """Shortest, median and burstiness of the window's gaps, and the gap before it if the horizon holds one."""
-    history, start, stop = bounds
-    for r in range(len(start)):
-        if history[r] < start[r]:
-            columns[3, r] = (at[start[r]] - at[start[r] - 1]) * 1e-6
-        n = stop[r] - start[r] - 1
-        if n < 1:
-            continue
-        for i in range(n):
-            gaps[i] = at[start[r] + i + 1] - at[start[r] + i]
-        ordered = np.sort(gaps[:n])
-        columns[0, r] = ordered[0] * 1e-6
-        columns[1, r] = 0.5e-6 * (ordered[(n - 1) // 2] + ordered[n // 2])
-        if n > 1:
-            mean = (at[stop[r] - 1] - at[start[r]]) / n
-            square = 0.0
-            for gap in ordered:
-                square += (gap - mean) ** 2
-            spread = np.sqrt(square / n)
-            columns[2, r] = (spread - mean) / (spread + mean) if spread + mean > 0.0 else 0.0
-
-
-@kernel
 def _distinct_in_span(
     column: NDArray[np.float32],
-    at: NDArray[np.int64],
     codes: NDArray[np.int32],
-    bounds: tuple[NDArray[np.int64], NDArray[np.int64], int],
+    begin: NDArray[np.int64],
+    inside: tuple[NDArray[np.int64], NDArray[np.int64]],
     counter: NDArray[np.int32],
 ) -> None:
-    """The sliding counter of distinct values, over the spans of :func:`_busiest_spans`."""
-    start, stop, span = bounds
+    """The most distinct values, over the spans of :func:`_busiest_spans`."""
+    turn, found = turns(begin, *inside), np.empty(len(begin), np.int32)
+    cut = np.empty(len(turn), np.int32)
+    distinct(found, codes, begin, np.arange(1, len(begin) + 1), counter)
+    distinct(cut, codes, inside[0], turn, counter)
+    highest(column, found, turn, inside[1])
+    np.fmax(column, cut, out=column, casting="same_kind")
+
+
+def _gap_statistics(columns: NDArray[np.float32], at: NDArray[np.int64], snapshots: Snapshots) -> None:
+    """Shortest, median and burstiness of the window's gaps, and the gap before it if the horizon holds one."""
+    lo, hi = int(snapshots.start[0]), int(snapshots.stop[-1])
+    gaps, start = np.diff(at[lo:hi]), snapshots.start - lo
+    stop = np.maximum(snapshots.stop - lo - 1, start)
+    seconds, middle = gaps * 1e-6, np.full((2, len(start)), np.nan, np.float32)
+    highest(columns[0], -seconds, start, stop)
+    np.subtract(np.float32(0.0), columns[0], out=columns[0])  # a null keeps its sign, and so its bits
+    quantiles(middle, seconds, (snapshots.rows, start, stop))
+    columns[1] = middle[0]
+    _burstiness(columns[2], gaps, start, stop)
+    known = np.flatnonzero(snapshots.history < snapshots.start)
+    first = snapshots.start[known]
+    columns[3, known] = (at[first] - at[first - 1]) * 1e-6
+
+
+@kernel
+def _burstiness(
+    column: NDArray[np.float32], gaps: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> None:
+    """Mean and spread of the gaps from sums of integers, which may slide: of each gap's high and low part and squares.
+
+    A square of microseconds would not fit into 64 bits. In n times the sum of squares less the square of the sum, like
+    parts are taken together, so that gaps of one length have no spread at all.
+    """
+    lo = hi = 0
+    sums = np.zeros(5, np.int64)
     for r in range(len(start)):
-        lo, distinct, best = start[r], 0, 0
-        for i in range(start[r], stop[r]):
-            while at[i] - at[lo] >= span:
-                distinct -= leave(counter, codes[lo])
-                lo += 1
-            distinct += enter(counter, codes[i])
-            best = max(best, distinct)
-        forget(counter, codes, lo, stop[r])
-        column[r] = best
+        if start[r] >= hi:
+            lo, hi = start[r], start[r]
+            sums[:] = 0
+        for i in range(hi, stop[r]):
+            _add(sums, gaps[i], 1)
+        for i in range(lo, start[r]):
+            _add(sums, gaps[i], -1)
+        lo, hi = start[r], max(stop[r], hi)
+        n = float(stop[r] - start[r])
+        if n > 1.0:
+            high, low, highs, both, lows = sums[0], sums[1], sums[2], sums[3], sums[4]
+            square = (n * highs - float(high) * high) * _PART * _PART
+            square += (n * both - float(high) * low) * 2.0 * _PART + (n * lows - float(low) * low)
+            total, spread = high * _PART + low, np.sqrt(max(0.0, square))
+            column[r] = (spread - total) / (spread + total) if spread + total > 0.0 else 0.0
+
+
+@kernel
+def _add(sums: NDArray[np.int64], gap: int, sign: int) -> None:
+    """Let a gap in or out of the sums of parts, their squares and their product."""
+    high, low = gap >> _BITS, gap & ((1 << _BITS) - 1)
+    sums[0] += sign * high
+    sums[1] += sign * low
+    sums[2] += sign * high * high
+    sums[3] += sign * high * low
+    sums[4] += sign * low * low

@@ -1,8 +1,22 @@
 """Volume: how much was done.
 
-Counts of events, in all and per action, over the current and the trailing windows, and the sum, mean and maximum of
-each measure. Cost: one look at each event of the window per column read. Blind to order, to variety and to who the user
-usually is.
+Counts of events, in all and per action, over the current and the trailing windows, and of each measure the sum, mean,
+maximum, median and upper quartile. Aggregates of this kind are what a card's fraud shows in (Whitrow, Hand, Juszczak,
+Weston and Adams, "Transaction aggregation as a strategy for credit card fraud detection", 2009). The quartile is the
+value of nearest rank, so that one amount has it too; a quantile further up would be the maximum in most days (of a
+simulated city's days the 90th percentile was in 86 of 100, the 75th in 55).
+
+Invented amounts tend to be round and to come again (Nigrini, "Forensic Analytics", 2011, chapter 8, on number
+duplication and round numbers; "Round numbers: a fingerprint of fraud", 2018). *Round* is an amount of one or two
+leading digits, of which the second is 0 or 5, and zeros: 7, 50, 250, 1500, 45,000, 0.35, but not 2.40, 249 or 1234.
+That asks for no unit: euros and cents, dollars and thousands of them agree. Of amounts of three digits by chance about
+one in fifty is round, of four one in 500. Amounts are equal if they are the same number to the last bit.
+
+Cost: one look at each event of the window per column read, one insertion into the window's sorted amounts, and one
+place in a table of the entity's own amounts; where windows overlap, as those of single events do, log n steps instead
+of a new sort. Blind to order, to variety and to who the
+user usually is; to roundness in measures of one digit, where all are round, and in prices that end in 9 by custom; and
+to amounts that are varied by a cent to look new.
 """
 
 from __future__ import annotations
@@ -12,32 +26,38 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from ..amounts import quantiles, repeats
 from ..family import Feature
 from ..kernels import kernel
+from ..sliding import highest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
+    from ..snapshots import Snapshots
 
 __all__ = ["Volume"]
 
-_STATISTICS = ("sum", "mean", "max")
+_UNITS = float(1 << 40)
+_SMALLEST, _LARGEST = 2.0**-28, 2.0**40
+_LEVELS = ("sum", "mean", "max")
+_STATISTICS = (*_LEVELS, "median", "p75", "round_share", "repeat_max", "known_share")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """How much: events, events per action, sum, mean and maximum of each measure."""
+    """How much: events, events per action; totals, quantiles, round and repeated amounts of each measure."""
 
     name: ClassVar[str] = "volume"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Counts first, then the measures."""
         counts = [_count("events", "events", shape.window, level=True)]
         counts += [_count("events", "events", window, level=False) for window in shape.trailing]
         counts += [_count(action, f"{action} events", shape.window, level=True) for action in shape.actions]
-        return (*counts, *(_measure(name, how, shape.window) for name in shape.measures for how in _STATISTICS))
+        return (*counts, *(made for name in shape.measures for made in _measures(name, shape.window, shape.trailing)))
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """Counts by subtracting positions, the rest by one pass over the window."""
@@ -52,7 +72,7 @@ class Volume:
             _per_action(columns[row : row + len(shape.actions)], codes.codes, slots, snapshots.start, snapshots.stop)
             row += len(shape.actions)
         for name in shape.measures:
-            _statistics(columns[row : row + 3], context.timeline.measures[name], snapshots.start, snapshots.stop)
+            _amounts(columns[row : row + len(_STATISTICS)], context.timeline.measures[name], snapshots)
             row += len(_STATISTICS)
 
 
@@ -69,17 +89,27 @@ def _count(what: str, noun: str, window: str, *, level: bool) -> Feature:
     )
 
 
-def _measure(name: str, statistic: str, window: str) -> Feature:
-    word = {"sum": "total", "mean": "mean", "max": "largest"}[statistic]
-    return Feature(
-        name=f"{name}_{statistic}_{window}",
-        family="volume",
-        unit=name,
-        meaning=f"The {word} {name} in the last {window}, over events that have one.",
-        null=f"no event of the window has {name}",
-        phrase=f"{word} {name} {{value}}",
-        subject=name,
-        level=True,
+def _measures(name: str, window: str, trailing: tuple[str, ...]) -> tuple[Feature, ...]:
+    """One for each of ``_STATISTICS``."""
+    over, horizon = f"in the last {window}", trailing[-1]
+    rows = (
+        (name, f"The total {name} {over}, over events that have one.", f"total {name} {{value}}"),
+        (name, f"The mean {name} {over}, over events that have one.", f"mean {name} {{value}}"),
+        (name, f"The largest {name} {over}, over events that have one.", f"largest {name} {{value}}"),
+        (name, f"The median {name} {over}, over events that have one.", f"median {name} {{value}}"),
+        (name, f"The {name} {over} that three in four do not exceed (nearest rank).",
+         f"upper quartile of {name} {{value}}"),
+        ("share", f"Share of events {over} whose {name} is round: two leading digits, the second 0 or 5, then zeros.",
+         f"{{value}} with a round {name}"),
+        ("events", f"How many events {over} have the commonest exact {name}.",
+         f"{{value}} events with exactly the same {name}"),
+        ("share", f"Share of events {over} whose exact {name} the entity had within {horizon} before.",
+         f"{{value}} with a {name} exactly as before"),
+    )  # fmt: skip
+    null = f"no event of the window has {name}"
+    return tuple(
+        Feature(f"{name}_{how}_{window}", "volume", unit, meaning, null, phrase, subject=name, level=how in _LEVELS)
+        for how, (unit, meaning, phrase) in zip(_STATISTICS, rows, strict=True)
     )
 
 
@@ -97,26 +127,78 @@ def _per_action(
     start: NDArray[np.int64],
     stop: NDArray[np.int64],
 ) -> None:
-    """One histogram over a dozen actions per window: each event adds one to its column."""
+    """One histogram over a dozen actions, which slides: each event adds one to its column and takes it away."""
+    now, lo, hi = np.zeros(len(columns), np.int64), 0, 0
     for r in range(len(start)):
-        columns[:, r] = 0.0
-        for i in range(start[r], stop[r]):
-            slot = slots[codes[i]]
-            if slot >= 0:
-                columns[slot, r] += np.float32(1.0)
+        if start[r] >= hi:
+            now[:] = 0
+            lo, hi = start[r], start[r]
+        for i in range(hi, stop[r]):
+            if slots[codes[i]] >= 0:
+                now[slots[codes[i]]] += 1
+        for i in range(lo, start[r]):
+            if slots[codes[i]] >= 0:
+                now[slots[codes[i]]] -= 1
+        lo, hi = start[r], stop[r]
+        for slot in range(len(now)):
+            columns[slot, r] = now[slot]
 
 
 @kernel
-def _statistics(
+def _totals(
     columns: NDArray[np.float32], values: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64]
 ) -> None:
-    """Sum, mean and maximum in double precision, in the order of time, which is the same however rows arrive."""
+    """Sum and mean of the window, from sums of integers, which may slide: each amount is the sum of three.
+
+    They are of wholes, of 2^-40 and of 2^-80, which is every bit of an amount from 4e-9 to 1e12, so that nothing is
+    rounded. A window with an amount beyond is summed afresh, in the order of time.
+    """
+    parts, lo, hi = np.zeros(5, np.int64), 0, 0
     for r in range(len(start)):
-        total, largest, n = 0.0, -np.inf, 0
-        for i in range(start[r], stop[r]):
-            if not np.isnan(values[i]):
-                total += values[i]
-                largest = max(largest, values[i])
-                n += 1
+        if start[r] >= hi:
+            parts[:] = 0
+            lo, hi = start[r], start[r]
+        for i in range(hi, stop[r]):
+            _enter(parts, values[i], 1)
+        for i in range(lo, start[r]):
+            _enter(parts, values[i], -1)
+        lo, hi = start[r], stop[r]
+        n, beyond = parts[3], parts[4]
         if n > 0:
-            columns[0, r], columns[1, r], columns[2, r] = total, total / n, largest
+            total = parts[0] + (parts[1] + parts[2] / _UNITS) / _UNITS
+            total = _afresh(values, lo, hi) if beyond > 0 else total
+            columns[0, r], columns[1, r] = total, total / n
+
+
+@kernel
+def _enter(parts: NDArray[np.int64], value: float, sign: int) -> None:
+    """Let an amount in or out: its three parts, the number of amounts, and of those that do not fit."""
+    if np.isnan(value):
+        return
+    parts[3] += sign
+    if value != 0.0 and not _SMALLEST <= abs(value) < _LARGEST:
+        parts[4] += sign
+        return
+    whole = np.rint(value)
+    rest = (value - whole) * _UNITS
+    middle = np.rint(rest)
+    parts[0] += sign * np.int64(whole)
+    parts[1] += sign * np.int64(middle)
+    parts[2] += sign * np.int64((rest - middle) * _UNITS)
+
+
+@kernel
+def _afresh(values: NDArray[np.float64], lo: int, hi: int) -> float:
+    total = 0.0
+    for i in range(lo, hi):
+        total += 0.0 if np.isnan(values[i]) else values[i]
+    return total
+
+
+def _amounts(columns: NDArray[np.float32], values: NDArray[np.float64], snapshots: Snapshots) -> None:
+    """Totals and maxima, then quantiles, then what takes a memory of the entity's amounts."""
+    start, stop = snapshots.start, snapshots.stop
+    _totals(columns[:2], values, start, stop)
+    highest(columns[2], values, start, stop)
+    quantiles(columns[3:5], values, (snapshots.rows, start, stop))
+    repeats(columns[5:8], values, (snapshots.rows, snapshots.history, start, stop))

@@ -10,5 +10,5 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("event_logs", "plain_reference", "conformance")
+pytest.register_assert_rewrite("event_logs", "plain_reference", "cases", "invariance", "conformance")
 sys.path.insert(0, str(Path(__file__).resolve().parent))

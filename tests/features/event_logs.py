@@ -34,6 +34,7 @@ class Event(NamedTuple):
     lat: float | None = None
     lon: float | None = None
     team: str | None = None
+    session: str | None = None
 
 
 def instant(text: str) -> int:
@@ -58,17 +59,19 @@ def full_roles(zone: str = "UTC") -> Roles:
     return replace(roles(zone), place=("lat", "lon"), peer_by="team")
 
 
-def table_of(events) -> pa.Table:
-    """The events as an Arrow table, in the given order."""
+def table_of(events, *, sessions: bool = False) -> pa.Table:
+    """The events as an Arrow table, in the given order; with the column of sessions where it is asked for."""
     text, number = pa.string(), pa.float64()
-    kinds = (text, pa.timestamp("us", tz="UTC"), text, text, text, number, number, number, text)
+    kinds = (text, pa.timestamp("us", tz="UTC"), text, text, text, number, number, number, text, text)
     columns = list(zip(*events, strict=True)) or [()] * len(kinds)
-    return pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(Event._fields))
+    table = pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(Event._fields))
+    return table if sessions else table.drop_columns(["session"])
 
 
-def timeline_of(events, zone: str = "UTC"):
-    """The timeline that the door makes of the events, with all that any plan may ask for."""
-    return EventLog.open(table_of(events), full_roles(zone)).read()[0]
+def timeline_of(events, zone: str = "UTC", known: Roles | None = None):
+    """The timeline that the door makes of the events, with all that any plan may ask for, or by other roles."""
+    known = known or full_roles(zone)
+    return EventLog.open(table_of(events, sessions="session" in known.dimensions), known).read()[0]
 
 
 def contents(timeline) -> list[tuple]:
@@ -173,6 +176,17 @@ def rich_log(seed: int = 7) -> list[Event]:
         for number, (user, at) in enumerate(drawn)
     ]
     return [placed(events[i], seed + i) for i in rng.permutation(len(events))]
+
+
+def in_sessions(events, seed: int = 3) -> list[Event]:
+    """The events in sessions of a few events each: some last for weeks, some are entwined, some events are in none."""
+    rng, number, named = np.random.default_rng(seed), {}, {}
+    for event in sorted(events, key=lambda event: (event.user, event.at, event.id)):
+        number[event.user] = number.get(event.user, 0) + int(rng.random() < 0.35)
+        back = int(rng.random() < 0.1)  # to the session before
+        session = f"{event.user} {max(0, number[event.user] - back)}"
+        named[event.id] = None if rng.random() < 0.05 else session
+    return [event._replace(session=named[event.id]) for event in events]
 
 
 def placed(event: Event, seed: int) -> Event:

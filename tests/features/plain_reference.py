@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from unittest import mock
 from zoneinfo import ZoneInfo
 
@@ -46,20 +47,26 @@ def rows_of(events, zone: str = "UTC", every: str = "1d", horizon: int = 28) -> 
     rows: list[Row] = []
     for entity in sorted({event.user for event in events}):
         own = sorted((event for event in events if event.user == entity), key=lambda event: event.at)
-        cuts = {"1d": lambda: _days(own, zone, horizon), "1h": lambda: _hours(own, horizon)}  # noqa: B023
-        mine = cuts.get(every, lambda: _moments(own, horizon))()  # noqa: B023
+        mine = _cut(own, every, zone, horizon)
         base = len(rows)
         for number, row in enumerate(mine):
             seen = {event.id for event in row.before}
             row.entity = entity
             row.earlier = [base + n for n in range(number) if {event.id for event in mine[n].now} & seen]
-            if every == "event":
+            if every in {"event", "session"}:
                 whole = row.since - horizon * DAY
                 row.earlier = [
                     n for n in row.earlier if whole <= mine[n - base].since and mine[n - base].as_of <= row.since
                 ]
         rows += mine
     return rows
+
+
+def _cut(own, every: str, zone: str, horizon: int) -> list[Row]:
+    """The windows of one entity."""
+    if every == "1d":
+        return _days(own, zone, horizon)
+    return {"1h": _hours, "event": _moments, "session": _sessions}[every](own, horizon)
 
 
 def _days(own, zone: str, horizon: int) -> list[Row]:
@@ -95,6 +102,19 @@ def _moments(own, horizon: int) -> list[Row]:
         now = [event for event in so_far if since <= event.at]
         before = [event for event in own if since - horizon * DAY <= event.at < since]
         found.append(Row("", since, as_of, now, before, trailing))
+    return found
+
+
+def _sessions(own, horizon: int) -> list[Row]:
+    """A window for each run of events of one session; of events at one instant the later in the list comes later."""
+    found = []
+    for _, run in groupby(range(len(own)), key=lambda number: own[number].session):
+        numbers = list(run)
+        begin, end = numbers[0], numbers[-1] + 1
+        since, as_of = own[begin].at, own[end - 1].at + 1
+        trailing = {f"{d}d": [e for e in own[:end] if as_of - d * DAY <= e.at] for d in sorted({1, 7, horizon})}
+        before = [event for event in own[:begin] if since - horizon * DAY <= event.at]
+        found.append(Row("", since, as_of, own[begin:end], before, trailing))
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from event_logs import DAY, HOUR, instant, rich_log, roles, table_of
 
 from peculiar.features.events import EventLog
-from peculiar.features.output import beside, between, vectors_to_file, with_event, write_parquet
+from peculiar.features.output import beside, vectors_to_file, with_event, write_parquet
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.roles import Roles
 from peculiar.features.snapshots import WindowSpec
@@ -85,7 +85,7 @@ def test_an_event_belongs_to_the_day_it_is_on(log, windows):
     plan, population, timeline = built(log, windows)
     vectors = plan.vectors(timeline, population)
     first = int(timeline.at.min()) // DAY * DAY
-    days = [between(vectors, windows, (at, at + DAY)) for at in range(first, int(timeline.at.max()) + 1, DAY)]
+    days = [vectors.between(at, at + DAY) for at in range(first, int(timeline.at.max()) + 1, DAY)]
     assert sum(map(len, days)) == len(vectors)
     for begin, day in zip(range(first, first + 90 * DAY, DAY), days, strict=False):
         assert ((day.as_of - 1) // DAY == begin // DAY).all()

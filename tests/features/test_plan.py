@@ -140,8 +140,8 @@ def test_a_plan_of_other_definitions_is_refused():
 
 def test_a_plan_this_version_cannot_know_is_refused():
     """A saved plan of another format, with an unknown family, or with an unknown setting is refused."""
-    with pytest.raises(PlanMismatchError, match=r"expected a plan of format 1 .* got format 2"):
-        FeaturePlan.from_json(altered(format=2))
+    with pytest.raises(PlanMismatchError, match=r"expected a plan of format 2 .* got format 3"):
+        FeaturePlan.from_json(altered(format=3))
     with pytest.raises(PlanMismatchError, match=r"with families among volume, .* unknown families .*karma"):
         FeaturePlan.from_json(altered(families=[{"name": "karma", "version": 1, "settings": {}}]))
     with pytest.raises(PlanMismatchError, match=r"a setting that this version does not know: .*colour"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -73,6 +75,18 @@ def test_between_keeps_whole_windows():
     assert shown(found.between(None, None)) == shown(found)
     assert len(found.between(BEGIN + DAY + 1, None)) == 1
     assert len(found.between(None, BEGIN + 2 * DAY - 1)) == 2
+
+
+def test_a_window_that_ends_with_an_event_belongs_where_the_event_is():
+    """It may reach back over the period's begin; of its own it has only the event's instant."""
+    found = replace(vectors(KEYS), cut="event")
+    assert np.array_equal(found.fresh, found.as_of - 1)
+    end = int(found.as_of[0])
+    assert len(found.between(end - 1, end)) == np.count_nonzero(found.as_of == end)
+    assert len(found.between(end, None)) == np.count_nonzero(found.as_of > end)
+    run = replace(found, cut="run")
+    assert np.array_equal(run.fresh, run.since)
+    assert len(run.between(end - 1, end)) == np.count_nonzero(run.as_of == end)
 
 
 def test_as_a_table():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from event_logs import DAY, HOUR, MINUTE, Event, instant, roles, timeline_of, worlds
 from hypothesis import given, settings
-from plain_reference import fill, hold, rows_of
+from plain_reference import fill, hold, in_order, rows_of
 
 from peculiar.features.families import Breadth, breadth
 from peculiar.features.plan import FeaturePlan
@@ -45,14 +45,14 @@ def plain(rows, every):
     return expected
 
 
-@pytest.mark.parametrize("every", ["1d", "1h"])
+@pytest.mark.parametrize("every", ["1d", "1h", "event"])
 @given(world=worlds())
 @settings(max_examples=40)
 def test_equals_plain_sets(world, every):
     """On any log the columns are the sizes of sets and the entropies that their names say, and there are no others."""
-    rows = rows_of(world.events, world.zone, every)
+    rows = rows_of(in_order(world.events, world.timeline), world.zone, every)
     vectors = vectors_of(world.events, every, world.zone)
-    expected = plain(rows, every)
+    expected = plain(rows, "1d" if every == "event" else every)
     assert vectors.names == list(expected)
     hold(vectors, rows, expected)
 
@@ -94,3 +94,15 @@ def test_entropy_beyond_its_table(monkeypatch):
     monkeypatch.setattr(breadth, "_TABLE", 4)
     assert vectors_of(events).column("device_entropy_1d")[0] == with_table
     assert with_table == pytest.approx(entropy([0] * 30 + [1] * 10))
+
+
+def test_one_value_has_no_entropy_and_equal_ones_have_all():
+    """As windows slide nothing is left of what they held: entropies of one value are zero, to the last bit."""
+    begin = instant("2025-03-03T06:00")
+    devices = ["a", "b", "a", "c", "d"] * 4 + ["e"] * 30
+    times = [begin + n * HOUR if n < 20 else begin + 2 * DAY + n * MINUTE for n in range(50)]
+    events = [
+        Event("ann", at, f"{n:02}", None, device, None)
+        for n, (at, device) in enumerate(zip(times, devices, strict=True))
+    ]
+    assert vectors_of(events, "event").column("device_entropy_1d")[20:].tolist() == [0.0] * 30

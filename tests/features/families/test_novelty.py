@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from event_logs import DAY, HOUR, Event, instant, roles, timeline_of, worlds
 from hypothesis import given, settings
@@ -94,6 +95,19 @@ def test_how_few_is_a_setting(world):
     """With a few of two, a value that two entities used may be new to everyone."""
     rows = rows_of(world.events, world.zone)
     hold(vectors_of(world.events, zone=world.zone, few=2), rows, plain(rows, "1d", world.events, few=2))
+
+
+def test_single_events_among_many_news():
+    """Where new values of every rarity come and go with each event, the rarest is still that of a plain look."""
+    rng = np.random.default_rng(5)
+    devices = [f"d{n}" for n in range(40) for _ in range(n % 5 + 1)]
+    events = [
+        Event(f"u{n % 7}", NOON + int(rng.integers(40 * DAY)), str(n), "pay", rng.choice([*devices, None]), None)
+        for n in range(900)
+    ]
+    timeline = timeline_of(events)
+    rows = rows_of(in_order(events, timeline), "UTC", "event")
+    hold(vectors_of(events, "event"), rows, plain(rows, "1d", events))
 
 
 def test_a_new_phone_after_three_weeks():

@@ -11,6 +11,7 @@ from event_logs import DAY, HOUR, MINUTE, Event, instant, roles, timeline_of, wo
 from hypothesis import given, settings
 from plain_reference import fill, hold, in_order, midnight, rows_of, wall
 
+from peculiar.features.aftermath import AFTERMATH
 from peculiar.features.exchange import NEVER, TROUBLE
 from peculiar.features.families import Risk
 from peculiar.features.plan import FeaturePlan
@@ -63,7 +64,7 @@ def seen(pairs, event, same, horizon, span):
     return troubles, sum(event.at - span <= e.at for e, _ in past)
 
 
-def plain(pairs, rows, horizons):
+def plain(pairs, rows, horizons, every):
     """The features as their meanings say; everyone's rate is that over all events and what they look back on."""
     expected = {}
     for name, span in SPANS.items():
@@ -78,11 +79,38 @@ def plain(pairs, rows, horizons):
         expected[f"device_trouble_max_{name}"] = [max((t for t, _ in pairs), default=None) for pairs in found]
         expected[f"device_trouble_rate_max_{name}"] = [max(each, default=None) for each in rates]
         expected[f"device_trouble_rate_mean_{name}"] = [sum(each) / len(each) if each else None for each in rates]
+    if every != "event":
+        expected |= plain_aftermath(pairs, rows, horizons, every)
     own = [
         seen(pairs, row.now[-1], lambda o, row=row: o.user == row.entity, horizon, SPANS["28d"])[0]
         for row, horizon in zip(rows, horizons, strict=True)
     ]
     return expected | {"own_trouble_count_28d": own}
+
+
+def followed(pairs, event, horizon):
+    """What is known, as of an event, of the course of trouble at its device: None, or days and events."""
+    reach = max(horizon, event.at - HORIZON * DAY)
+    heard = [(e, k) for e, k in pairs if k is not None and max(k, e.at + 1) <= event.at]
+    here = [e.at for e, _ in heard if e.device == event.device and e.at >= reach]
+    if not here:
+        return None
+    last, first, frontier = max(here), min(here), max(e.at for e, _ in heard)
+    there = [e.at for e, _ in pairs if e.device == event.device]
+    calm = sum(last < at <= frontier for at in there)
+    spared = sum(first <= at <= frontier for at in there) - len(here)
+    return (event.at - last) / DAY, (event.at - first) / DAY, calm, spared
+
+
+def plain_aftermath(pairs, rows, horizons, every):
+    """The least, of days since the first the most, over the events of a window."""
+    columns = {f"device_trouble_{what}_{every}": [] for what in ("last_min", "first_max", "calm_min", "spared_min")}
+    for row, horizon in zip(rows, horizons, strict=True):
+        told = [followed(pairs, e, horizon) for e in row.now if e.device is not None]
+        known = list(zip(*[each for each in told if each is not None], strict=True)) or [[None]] * 4
+        for column, choose, values in zip(columns.values(), (min, max, min, min), known, strict=True):
+            column.append(choose(values))
+    return columns
 
 
 def distinct_looks(rows, found):
@@ -103,7 +131,7 @@ def test_equals_plain_counts(world, every):
     rows = rows_of(in_order(world.events, timeline), world.zone, every)
     vectors = fill(plan_of(every, world.zone), timeline)[1]
     pairs = list(zip(world.events, known, strict=True))
-    expected = plain(pairs, rows, [horizon_of(row, every, world.zone) for row in rows])
+    expected = plain(pairs, rows, [horizon_of(row, every, world.zone) for row in rows], every)
     assert vectors.names == list(expected)
     hold(vectors, rows, expected)
 
@@ -111,6 +139,35 @@ def test_equals_plain_counts(world, every):
 def visits(days, device="gate", user="card"):
     """One payment of another card at the device on each of the given days."""
     return [Event(f"{user} {n:02}", NOON + d * DAY, f"{user} {n}", "pay", device, None) for n, d in enumerate(days)]
+
+
+@given(world=worlds())
+@settings(max_examples=60)
+def test_the_course_of_trouble_as_of_each_event(world):
+    """What the notes say of each event is what going through all others says."""
+    known = drawn(world.events)
+    timeline = plan_of("event", world.zone).annotated(noted(world.events, known, world.zone))
+    pairs = list(zip(world.events, known, strict=True))
+    notes = np.array([timeline.notes[f"risk.device.{what}"] for what in AFTERMATH])
+    for event, told in zip(in_order(world.events, timeline), notes.T, strict=True):
+        wanted = None if event.device is None else followed(pairs, event, event.at - HORIZON * DAY)
+        assert np.isnan(told).all() if wanted is None else told == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_terminal_that_was_cleaned():
+    """Trouble of five days, known after seven: from the twelfth day on the days and the calm visits since it rise."""
+    events = visits(range(20))
+    known = [event.at + 7 * DAY if n < 5 else None for n, event in enumerate(events)]
+    other = visits(range(20), device="other", user="other")
+    vectors = vectors_of([*events, *other], [*known, *(event.at + 7 * DAY for event in other)])
+    mine = [name.startswith("card") for name in vectors.entity.to_pylist()]
+    columns = {
+        what: vectors.column(f"device_trouble_{what}_1d")[mine] for what in ("last_min", "first_max", "calm_min")
+    }
+    assert np.isnan(columns["last_min"][:7]).all()
+    assert columns["last_min"][7:].tolist() == [7, 7, 7, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+    assert columns["first_max"][7:].tolist() == list(range(7, 20))
+    assert columns["calm_min"][7:].tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_tampered_terminal():

@@ -72,6 +72,19 @@ def test_equals_plain_counts(world, every):
     hold(vectors, rows, expected)
 
 
+def test_single_events_over_a_long_day():
+    """Where the windows of single events overlap by hundreds, the columns are still what plain counts come to."""
+    rng = np.random.default_rng(6)
+    at, who, where = rng.integers(3 * DAY, size=500), rng.integers(4, size=500), rng.integers(-1, 9, size=500)
+    events = [
+        Event(f"u{u}", NOON + int(t), f"e{n}", "pay", None if d < 0 else f"d{d}", None)
+        for n, (t, u, d) in enumerate(zip(at, who, where, strict=True))
+    ]
+    rows = rows_of(in_order(events, timeline_of(events)), "UTC", "event")
+    expected = plain(events, rows, "device", [row.since - HORIZON * DAY for row in rows])
+    hold(vectors_of(events, "event"), rows, expected)
+
+
 def ring(size, apart=MINUTE, device="phone"):
     """As many accounts on one device, one after the other."""
     return [Event(f"user {n:02}", NOON + n * apart, f"r{n}", "pay", device, None) for n in range(size)]
@@ -102,6 +115,16 @@ def test_events_at_one_instant_do_not_see_each_other():
     first = Event("dan", NOON - HOUR, "dan", "pay", "phone", None)
     for events in ([first, *crowd], [*crowd[::-1], first]):
         assert vectors_of(events).column("device_others_max_28d").tolist() == [1, 1, 1, 0]
+
+
+def test_own_events_at_one_instant_all_see_the_company():
+    """Of three events of one account at one instant each sees the same company, and none sees the account itself."""
+    bob = [Event("bob", NOON + 2, f"b{n}", "pay", "phone", None) for n in range(3)]
+    before, after = Event("ann", NOON, "a", "pay", "phone", None), Event("bob", NOON + 3, "b", "pay", "phone", None)
+    for earlier in ([], [Event("bob", NOON + 1, "early", "pay", "phone", None)]):
+        found = vectors_of([before, *earlier, *bob, after], "event")
+        assert found.column("device_others_mean_28d")[-4:].tolist() == [1, 1, 1, 1]
+        assert found.column("device_others_max_28d").tolist() == [0] + [1] * (4 + len(earlier))
 
 
 def test_coming_back_counts_once_and_own_events_never():

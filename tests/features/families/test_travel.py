@@ -11,7 +11,7 @@ import pytest
 from event_logs import DAY, HOUR, MINUTE, Event, full_roles, instant, roles, timeline_of, worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_reference import fill, hold, in_order, rows_of
+from plain_reference import fill, hold, in_order, rows_of, wall
 
 from peculiar.features.families import Travel
 from peculiar.features.family import Shape
@@ -69,10 +69,16 @@ def centre(events):
     return tuple(map(statistics.fmean, zip(*points, strict=True))) if points else None
 
 
-def plain(rows):
-    """The features as their meanings say."""
+def last_of_days(rows, zone):
+    """Of each row's earlier rows those that are the last of their dates: the next is on a later one."""
+    dates = [wall(row.now[-1].at, zone).date() for row in rows]
+    return [[n for n in row.earlier if dates[n + 1] > dates[n]] for row in rows]
+
+
+def plain(rows, counted):
+    """The features as their meanings say; ``counted`` are of each row the earlier ones that count."""
     found = {name: [] for name in ("speed_max", "distance_sum", "radius", "away", "cell_new", "cell_distinct")}
-    for row in rows:
+    for row, others in zip(rows, counted, strict=True):
         path = located(row.before)[-1:] + located(row.now)
         steps = [(haversine(*places([a, b])), max(b.at - a.at, MINUTE) / HOUR) for a, b in pairwise(path)]
         if not places(row.now):
@@ -83,7 +89,7 @@ def plain(rows):
         middle = centre(row.now)
         squares = [apart(point(place), middle) ** 2 for place in places(row.now)]
         found["radius"].append(math.sqrt(statistics.fmean(squares)) if squares else None)
-        earlier = [one for one in (centre(rows[n].now) for n in row.earlier) if one is not None]
+        earlier = [one for one in (centre(rows[n].now) for n in others) if one is not None]
         usual = tuple(map(statistics.median, zip(*earlier, strict=True)))
         found["away"].append(apart(usual, middle) if earlier and middle else None)
         now, past = ({cell(place) for place in places(events)} for events in (row.now, row.before))
@@ -100,7 +106,8 @@ def test_equals_haversines_means_and_sets(every, world):
     plan, vectors = build(world.events, every, world.zone)
     rows = rows_of(in_order(world.events, world.timeline), world.zone, every)
     window = "1d" if every == "event" else every
-    expected = {f"travel_{name}_{window}": values for name, values in plain(rows).items()}
+    counted = last_of_days(rows, world.zone) if every == "event" else [row.earlier for row in rows]
+    expected = {f"travel_{name}_{window}": values for name, values in plain(rows, counted).items()}
     assert vectors.names == [feature.name for feature in plan.features] == list(expected)
     hold(vectors, rows, expected)
 

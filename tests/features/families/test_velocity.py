@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from event_logs import DAY, HOUR, MINUTE, SECOND, Event, instant, roles, timeline_of, worlds
 from hypothesis import given, settings
-from plain_reference import fill, hold, rows_of
+from plain_reference import fill, hold, in_order, rows_of
 
 from peculiar.features.families import Velocity
 from peculiar.features.plan import FeaturePlan
@@ -62,14 +62,14 @@ def plain(rows, every):
     return expected
 
 
-@pytest.mark.parametrize("every", ["1d", "1h"])
+@pytest.mark.parametrize("every", ["1d", "1h", "event"])
 @given(world=worlds())
 @settings(max_examples=40)
 def test_equals_a_plain_look_at_every_span(world, every):
     """On any log the columns are the busiest spans and the gaps that their names say, and there are no others."""
-    rows = rows_of(world.events, world.zone, every)
+    rows = rows_of(in_order(world.events, world.timeline), world.zone, every)
     vectors = vectors_of(world.events, every, world.zone)
-    expected = plain(rows, every)
+    expected = plain(rows, "1d" if every == "event" else every)
     assert vectors.names == list(expected)
     hold(vectors, rows, expected)
 
