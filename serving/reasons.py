@@ -110,11 +110,10 @@ class _Teller:
         return [self._reason(chosen[subject], position, weights[subject], parts) for subject in order[:most]]
 
     def _worth_telling(self, subject: str, numbers: NDArray[np.float64], position: int) -> int:
-        """Of the numbers about a thing: the remarkable first, a plain quantity before an index, then by weight."""
-        about = [n for n in np.unique(self.number) if self.subjects[n] == subject and self.told[n] and numbers[n] > 0.0]
-        if not about:
-            about = [n for n in np.unique(self.number) if self.subjects[n] == subject and self.told[n]]
+        """Of numbers that raised the score, and plain quantities: the remarkable, the plain, then the weightiest."""
         features = self.vectors.features
+        able = [n for n in np.unique(self.number) if self.subjects[n] == subject and self.told[n]]
+        about = [n for n in able if numbers[n] > 0.0 or features[n].level] or able
         return int(max(about, key=lambda n: (self._remarkable(n, position), features[n].level, numbers[n], -n)))
 
     def _remarkable(self, number: int, row: int) -> bool:

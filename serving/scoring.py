@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..errors import ConfigError
 from ..features.columns import from_wall, to_wall
 from ..features.events import EventLog
-from ..features.output import between, with_event
+from ..features.output import with_event
 from ..training.labels import read_labels
 from ..training.trouble import with_trouble
 from .reasons import explain as tell_reasons
@@ -149,7 +149,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     timeline, notes = _with_known_trouble(model, timeline, labels)
     report = replace(report, notes=(*report.notes, *notes))
     windows = model.plan.windows
-    vectors = between(model.vectors(timeline, progress=progress), windows, (since, until))
+    vectors = model.vectors(timeline, progress=progress).between(since, until)
     score = model.detector.score(vectors)
     rank = _ranks(days_of(vectors, windows, model.plan.roles.time_zone), score)
     alert = rank <= (100 if budget is None else budget)

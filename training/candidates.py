@@ -92,7 +92,10 @@ def fit_candidate(
     notes: tuple[str, ...] = ()
     if isinstance(detector, LightGBM) and settings.trials:
         detector, trials, notes = _searched(detector, material, settings, progress)
-    fitted = detector.fit(material.train, material.train_truth, seed=settings.seed)
+    if detector.supervised:
+        fitted = detector.fit(material.train, material.train_truth, seed=settings.seed)
+    else:
+        fitted = detector.fit(material.unseen, seed=settings.seed)
     score = fitted.score(material.test)
     return Candidate(detector, fitted, score, _metrics(material, score, settings.budget), trials, notes)
 

@@ -60,9 +60,14 @@ class FittedDetector(Protocol):
 
 @runtime_checkable
 class Detector(Protocol):
-    """Settings that can be fitted."""
+    """Settings that can be fitted.
+
+    One that is ``supervised`` learns from labels, of which there are few, and so from all rows there are. Another
+    learns what is usual, from rows that the population was not learned from.
+    """
 
     kind: ClassVar[str]
+    supervised: ClassVar[bool]
 
     def fit(self, vectors: Vectors, labels: NDArray[np.bool_] | None = None, *, seed: int) -> FittedDetector:
         """Learn from the rows; the same rows and seed give the same fitted detector.

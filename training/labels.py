@@ -130,7 +130,7 @@ def read_labels(source: object, *, locate: Locate | None = None, delay: int = 0,
 
 
 def confirmed(vectors: Vectors, labels: Labels, *, known_by: int | None) -> NDArray[np.bool_]:
-    """Which windows overlap a positive label of their entity.
+    """Which windows overlap a positive label of their entity; with one vector per event, which events are under one.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def confirmed(vectors: Vectors, labels: Labels, *, known_by: int | None) -> NDAr
     bad = labels.known(known_by).positive()
     who, entity = _codes(bad, vectors).astype(np.int64), vectors.entity.indices.to_numpy()
     start, stop = bad.column("from")[who >= 0], bad.column("to")[who >= 0]
-    return _overlaps((who[who >= 0], start, stop), (entity.astype(np.int64), vectors.since, vectors.as_of))
+    return _overlaps((who[who >= 0], start, stop), (entity.astype(np.int64), vectors.fresh, vectors.as_of))
 
 
 def entities_known_bad(vectors: Vectors, labels: Labels, *, since: int) -> NDArray[np.bool_]:
@@ -176,8 +176,9 @@ def entities_known_bad(vectors: Vectors, labels: Labels, *, since: int) -> NDArr
     who = _codes(bad, vectors)
     earliest = np.full(len(vectors.entity.dictionary), np.iinfo(np.int64).max)
     np.minimum.at(earliest, who[who >= 0], bad.column("known_at")[who >= 0])
-    a_day = vectors.as_of - vectors.since > DAY * 22 // 24  # where clocks change it has 23 hours
-    day = np.where(a_day, vectors.since, vectors.since // DAY * DAY)
+    begin = vectors.fresh
+    a_day = vectors.as_of - begin > DAY * 22 // 24  # where clocks change it has 23 hours
+    day = np.where(a_day, begin, begin // DAY * DAY)
     return np.asarray(earliest[vectors.entity.indices.to_numpy()] <= day)
 
 

@@ -60,6 +60,7 @@ class LightGBM:
     """
 
     kind: ClassVar[str] = "lightgbm"
+    supervised: ClassVar[bool] = True
 
     learning_rate: float = 0.05
     leaves: int = 31

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..features.plan import FeaturePlan
 from ..features.snapshots import snapshots_of
 from .labels import confirmed, entities_known_bad
-from .splits import TimeSplit, split_by_time
+from .splits import TimeSplit, acquaintance, split_by_time
 from .trouble import with_trouble
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Material:
     ----------
     plan : FeaturePlan
     population : Population
-        Of the events before the training period's end, and no later ones.
+        Of the events before ``acquainted``, and no later ones.
     split : TimeSplit
     train, test : Vectors
     train_truth : bool array of shape (n_train,), or None without labels
@@ -44,6 +44,8 @@ class Material:
     test_truth : bool array of shape (n_test,), or None without labels
         Confirmed in hindsight.
     labels : Labels or None
+    acquainted : int, microseconds since 1970 UTC
+        Until when the population was learned; at most the training period's end.
     """
 
     plan: FeaturePlan
@@ -54,6 +56,13 @@ class Material:
     train_truth: NDArray[np.bool_] | None
     test_truth: NDArray[np.bool_] | None
     labels: Labels | None
+    acquainted: int
+
+    @property
+    def unseen(self) -> Vectors:
+        """The training rows that the population was not learned from: those that are like rows yet to come."""
+        later = self.train.between(self.acquainted, None)
+        return later if len(later) > 1 else self.train
 
     @property
     def learnable(self) -> bool:
@@ -69,7 +78,7 @@ def prepare(
     settings: TrainingSettings,
     progress: Callable[[str, float], None] | None = None,
 ) -> Material:
-    """Split in time, learn the population of the training period, and build the vectors of both periods.
+    """Split in time, learn the population of what comes first, and build the vectors of both periods.
 
     Labels become notes on the events, too, which features read from the instant at which each became known.
 
@@ -84,7 +93,8 @@ def prepare(
     split = split_by_time(windows, gap=gap, train=settings.train, test=settings.test)
     before = timeline.until(split.train_until)
     plan = FeaturePlan.for_log(before, roles, settings.windows)
-    population = plan.fit(before, progress=progress)
+    acquainted = acquaintance(split, windows, horizon=settings.windows.horizon_width)
+    population = plan.fit(timeline.until(acquainted), progress=progress)
     vectors = plan.vectors(timeline.until(split.test_until), population, progress=progress)
     train, test = split.train(vectors), split.test(vectors)
     for name, rows in (("training", train), ("test", test)):
@@ -92,8 +102,8 @@ def prepare(
             message = f"the {name} period holds no event ({split}); name other days"
             raise ConfigError(message)
     if labels is None:
-        return Material(plan, population, split, train, test, None, None, None)
+        return Material(plan, population, split, train, test, None, None, None, acquainted)
     if settings.leave_out_known:
         test = test.take(~entities_known_bad(test, labels, since=split.train_from))
     truths = confirmed(train, labels, known_by=split.known_by), confirmed(test, labels, known_by=None)
-    return Material(plan, population, split, train, test, *truths, labels)
+    return Material(plan, population, split, train, test, *truths, labels, acquainted)

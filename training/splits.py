@@ -1,6 +1,7 @@
 """Splits in time, and no others: what is learned ends before what is judged begins, with a gap for labels to arrive.
 
-Windows count as a whole: one that straddles a boundary is on neither side.
+Days and hours count as a whole: one that straddles a boundary is on neither side. Of a window that ends with an event
+that event counts: the window may look back over the boundary, as it will when the model works.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from ..features.vectors import Vectors
 
-__all__ = ["Period", "TimeSplit", "prequential_folds", "split_by_time"]
+__all__ = ["Period", "TimeSplit", "acquaintance", "prequential_folds", "split_by_time"]
+
+_ACQUAINTANCE = 0.6  # of the time until the training ends
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Windows(Protocol):
     @property
     def as_of(self) -> NDArray[np.int64]:
         """When each window ends."""
+
+    @property
+    def cut(self) -> str:
+        """What windows are: see :attr:`peculiar.features.snapshots.WindowSpec.cut`."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,35 @@ def prequential_folds(
     return [TimeSplit(begin, at - gap, at, end) for begin, at, end in zip(begins, tests, ends, strict=True)]
 
 
+def acquaintance(split: TimeSplit, windows: Windows, *, horizon: int) -> int:
+    """Until when the population is learned: what everyone does, before anyone is judged by it.
+
+    A row that the population was learned from knows its own rarities, so nothing in it is new to everyone; later rows
+    are not like that. So a detector that learns what is usual learns it from rows that the population has not seen.
+    Where the log goes back a horizon or more before the training, that is all of the training; else the later part.
+
+    Parameters
+    ----------
+    split : TimeSplit
+    windows : Vectors or Snapshots
+        Of the whole log.
+    horizon : int, microseconds
+
+    Returns
+    -------
+    int
+        Microseconds since 1970 UTC, at most the end of the training; its end where that lasts under two days.
+    """
+    first, _ = _days(windows)
+    if split.train_from - first >= horizon:
+        return split.train_from
+    if split.train_until - split.train_from < 2 * DAY:
+        return split.train_until
+    days = round(_ACQUAINTANCE * (split.train_until - first) / DAY)
+    last = split.train_until - DAY
+    return min(max(_snap(first + days * DAY, windows), split.train_from), _snap(last, windows))
+
+
 def _or(given: int | None, chosen: int) -> int:
     return chosen if given is None else given
 
@@ -184,11 +220,15 @@ def _days(vectors: Windows) -> tuple[int, int]:
     if not len(vectors.since):
         message = "there are no vectors to split; check the period and the entities that were asked for"
         raise ConfigError(message)
+    if vectors.cut != "calendar":  # windows end when they end, and days are those of UTC
+        return (int(vectors.as_of.min()) - 1) // DAY * DAY, -(-int(vectors.as_of.max()) // DAY) * DAY
     return int(vectors.since.min()), int(vectors.as_of.max())
 
 
 def _snap(at: int, vectors: Windows) -> int:
     """The nearest begin of a window within two hours: where clocks change a day has 23 or 25."""
+    if vectors.cut != "calendar":
+        return at
     starts = np.unique(vectors.since)
     nearest = int(starts[np.abs(starts - at).argmin()])
     return nearest if abs(nearest - at) <= DAY // 12 else at

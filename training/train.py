@@ -11,8 +11,8 @@ import pyarrow as pa
 from ..audit import Use, record
 from ..errors import ConfigError
 from .candidates import Candidate, fit_candidate, record_of
+from .detectors import DETECTORS
 from .labels import Labels, read_labels
-from .lightgbm import LightGBM
 from .material import Material, prepare
 from .model import Model
 from .registry import Version, log_model, register, set_alias
@@ -155,7 +155,7 @@ def _labels(source: object, timeline: Timeline, settings: TrainingSettings) -> L
 
 def _fitting(settings: TrainingSettings, material: Material) -> list[str]:
     """The kinds that can be fitted: those that learn from labels need some."""
-    kinds = [kind for kind in settings.detectors if kind != LightGBM.kind or material.learnable]
+    kinds = [kind for kind in settings.detectors if material.learnable or not DETECTORS[kind].supervised]
     if not kinds:
         message = (
             f"none of {', '.join(settings.detectors)} can be fitted without confirmed labels in the training period"

@@ -57,9 +57,10 @@ def plain_reasons(model, vectors: Vectors, row: int, most: int) -> list[tuple[st
     """The rule in plain words: which numbers are told, with which weight, in which order.
 
     What a feature adds counts for the number it judges, and a number for its subject; features without a phrase count
-    for nothing. Subjects that raised the score are told by their best number: a remarkable one before others, a plain
-    quantity before an index, then the weightier. Subjects with something remarkable come first, by weight; before them
-    all comes the weightiest remarkable one in which the family that speaks loudest has a part.
+    for nothing. Subjects that raised the score are told by the best of their numbers that did, and of their plain
+    quantities: a remarkable one before others, a plain quantity before an index, then the weightier. Subjects with
+    something remarkable come first, by weight; before them all comes the weightiest remarkable one in which the family
+    that speaks loudest has a part.
     """
     contributions = model.detector.contributions(vectors.take(np.array([row])))
     features = {feature.name: feature for feature in vectors.features}
@@ -78,7 +79,7 @@ def plain_reasons(model, vectors: Vectors, row: int, most: int) -> list[tuple[st
         if weight <= 0:
             continue
         names = [n for n in number if (features[n].subject or n) == about and features[n].phrase]
-        names = [n for n in names if number[n] > 0] or names
+        names = [n for n in names if number[n] > 0 or features[n].level] or names
         column = vectors.names.index
         best = max(names, key=lambda n: (remarkable(model, vectors, n, row), features[n].level, number[n], -column(n)))
         told.append((not remarkable(model, vectors, best, row), -weight, about, best))
@@ -142,10 +143,10 @@ def test_the_numbers_are_right(city, models, oddest, kind):
 
 
 def test_everyone_is_the_population(trained, models, oddest):
-    """What 99 of 100 days stay under is the 99th percentile of the training vectors, to the width of a bin."""
+    """What 99 of 100 days stay under is the 99th percentile of what the population was learned from, to a bin."""
     model, train = models["isolation_forest"], trained.result.material.plan
     timeline, _, _ = trained.log.read()
-    until = timeline.until(trained.result.material.split.train_until)
+    until = timeline.until(trained.result.material.acquainted)
     learned, checked = train.vectors(until, model.population), 0
     for reasons in explain(model, oddest[0]["isolation_forest"], most=3):
         for reason in reasons:

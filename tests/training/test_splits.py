@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from toys import DAY, vectors_of
 
 import peculiar.training
 from peculiar.errors import ConfigError, LeakageError
-from peculiar.training.splits import Period, TimeSplit, prequential_folds, split_by_time
+from peculiar.training.splits import Period, TimeSplit, acquaintance, prequential_folds, split_by_time
 
 TWENTY = vectors_of(np.zeros((40, 1)), day=np.arange(40) // 2)
 
@@ -54,6 +55,30 @@ def test_every_fold_learns_strictly_before_it_judges(folds, gap, length):
     for split in splits:
         assert split.train(TWENTY).as_of.max() + gap * DAY <= split.test(TWENTY).since.min()
         assert length is None or split.train_until - split.train_from <= length * DAY
+
+
+def test_events_are_split_by_whole_days():
+    """With one vector per event days are those of UTC, from the first event's to the last's."""
+    events = replace(TWENTY, cut="event", as_of=TWENTY.as_of - DAY // 3)
+    split = split_by_time(events)
+    assert split == TimeSplit(0, 15 * DAY, 15 * DAY, 20 * DAY)
+    assert len(split.train(events)) + len(split.test(events)) == len(events)
+    assert prequential_folds(events, folds=2)[-1].test_until == 20 * DAY
+
+
+def test_the_population_is_learned_before_the_training_where_the_log_goes_back_far_enough():
+    """A horizon of history is enough; with less, the first three fifths of all days until the training's end."""
+    late, early = TimeSplit(15 * DAY, 18 * DAY, 18 * DAY, 20 * DAY), TimeSplit(0, 15 * DAY, 15 * DAY, 20 * DAY)
+    assert acquaintance(late, TWENTY, horizon=15 * DAY) == 15 * DAY
+    assert acquaintance(early, TWENTY, horizon=15 * DAY) == 9 * DAY
+    assert acquaintance(late, TWENTY, horizon=16 * DAY) == 15 * DAY
+
+
+def test_of_a_short_training_the_population_sees_all():
+    """A day cannot be parted, and of two days the last is left to judge by."""
+    one, two = TimeSplit(0, DAY, DAY, 20 * DAY), TimeSplit(0, 2 * DAY, 2 * DAY, 20 * DAY)
+    assert acquaintance(one, TWENTY, horizon=28 * DAY) == DAY
+    assert acquaintance(two, TWENTY, horizon=28 * DAY) == DAY
 
 
 def test_a_test_before_the_training_is_a_leak():
