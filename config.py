@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from .errors import ConfigError
 from .features.roles import Roles
 from .features.snapshots import WindowSpec
 from .serving.scoring import Budget
+from .training.isolation_forest import IsolationForest
+from .training.lightgbm import LightGBM
 from .training.settings import TrainingSettings
 from .training.splits import Period
 
@@ -66,6 +69,18 @@ class TrainingSection(_Section):
     seed: int = Field(0, ge=0)
 
 
+def _detector_section(name: str, kind: type[Any]) -> type[_Section]:
+    """A section with the fields of a detector's settings, none of which need be given."""
+    given = {each.name: (type(each.default) | None, None) for each in fields(kind)}
+    made: type[_Section] = create_model(f"{name}Section", __base__=_Section, **cast("dict[str, Any]", given))
+    made.__doc__ = f"``[{kind.kind}]``: settings of the detector; what is not given keeps its default."
+    return made
+
+
+IsolationForestSection = _detector_section("IsolationForest", IsolationForest)
+LightGBMSection = _detector_section("LightGBM", LightGBM)
+
+
 class AlertsSection(_Section):
     """``[alerts]``: how many a team can read."""
 
@@ -96,6 +111,8 @@ class Config(_Section):
     events: EventsSection = EventsSection()
     windows: WindowsSection = WindowsSection()
     training: TrainingSection = TrainingSection()
+    isolation_forest: IsolationForestSection = IsolationForestSection()  # type: ignore[valid-type]
+    lightgbm: LightGBMSection = LightGBMSection()  # type: ignore[valid-type]
     alerts: AlertsSection = AlertsSection()
     store: StoreSection = StoreSection()
 
@@ -142,7 +159,9 @@ class Config(_Section):
     def training_settings(self, zone: str) -> TrainingSettings:
         """The settings of a training, its days as instants in the log's zone."""
         given = self.training
+        sections = ((IsolationForest, self.isolation_forest), (LightGBM, self.lightgbm))
         return TrainingSettings(
+            chosen=tuple(kind(**section.model_dump(exclude_none=True)) for kind, section in sections),
             windows=self.windows_spec(),
             detectors=given.detectors,
             train=Period(_instant(given.train_from, zone), _instant(given.train_until, zone)),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, LabelError
-from .detectors import DETECTORS
 from .figures import budget_figure, importance_figure, precision_recall_figure
 from .lightgbm import LightGBM
 from .metrics import budget_curve, evaluate
@@ -84,10 +83,7 @@ def fit_candidate(
     ConfigError
         If there is no detector of this kind.
     """
-    if kind not in DETECTORS:
-        message = f"expected a detector among {', '.join(DETECTORS)}, got {kind!r}"
-        raise ConfigError(message)
-    detector: Detector = DETECTORS[kind]()
+    detector = settings.detector(kind)
     trials: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     if isinstance(detector, LightGBM) and settings.trials:

@@ -47,7 +47,7 @@ class LightGBM:
     patience : int
         Stop when average precision on the last part has not risen for so many trees.
     last_part : float
-        Share of the rows, the latest in time, that early stopping judges by.
+        Share of the rows, the latest in time, that early stopping judges by; with 0 there are just ``rounds`` trees.
     refit : bool
         Fit all rows again with the number of trees found, so that the latest labels are learned too.
     threads : int
@@ -77,8 +77,8 @@ class LightGBM:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or not 0.0 < self.last_part < 1.0:
-            message = f"expected lightgbm.rounds >= 1 and 0 < last_part < 1, got {self.rounds} and {self.last_part}"
+        if self.rounds < 1 or not 0.0 <= self.last_part < 1.0:
+            message = f"expected lightgbm.rounds >= 1 and 0 <= last_part < 1, got {self.rounds} and {self.last_part}"
             raise ConfigError(message)
 
     def fit(self, vectors: Vectors, labels: NDArray[np.bool_] | None = None, *, seed: int) -> FittedLightGBM:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
 from ..features.snapshots import WindowSpec
+from .detectors import DETECTORS
 from .labels import DAY
 from .splits import Period
+
+if TYPE_CHECKING:
+    from .detector import Detector
 
 __all__ = ["TrainingSettings"]
 
@@ -33,6 +39,8 @@ class TrainingSettings:
         Settings of LightGBM to try on folds in time inside the training period; 0 takes the defaults.
     seconds : float or None
         Try no more after so long; then the result depends on the machine's speed.
+    chosen : tuple of Detector
+        Settings of detectors, at most one of a kind; a kind without takes its defaults.
     seed : int
     model_name : str
         The registered model.
@@ -47,5 +55,19 @@ class TrainingSettings:
     budget: int = 100
     trials: int = 10
     seconds: float | None = None
+    chosen: tuple[Detector, ...] = ()
     seed: int = 0
     model_name: str = "peculiar"
+
+    def detector(self, kind: str) -> Detector:
+        """The settings of a kind of detector.
+
+        Raises
+        ------
+        ConfigError
+            If there is no detector of this kind.
+        """
+        if kind not in DETECTORS:
+            message = f"expected a detector among {', '.join(DETECTORS)}, got {kind!r}"
+            raise ConfigError(message)
+        return next((each for each in self.chosen if each.kind == kind), DETECTORS[kind]())
