@@ -53,6 +53,7 @@ _FOUR = 4  # values
 _EACH = 5  # features per dimension
 _ODD = np.float32(0.5)  # bits
 _ONE, _WORD, _PRIME = np.uint64(1), 64, np.uint64(67)
+_STRIPES = (np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F))
 _PLACE = np.zeros(67, np.int64)  # the powers of two have different remainders by 67
 for _bit in range(_WORD):
     _PLACE[(1 << _bit) % 67] = _bit
@@ -123,17 +124,19 @@ class Combination:
             keys = self._common(population, basket.name)
             if not len(keys):
                 continue
-            bits, odd = population.derive(f"combination.{basket.name}", partial(self._bits, population, basket.name))
+            pairs = population.derive(f"combination.{basket.name}", partial(self._bits, population, basket.name))
             slots = basket.slots(population, keys)[basket.cells(slice(begin, end))]
-            _judge(columns[number * _EACH : (number + 1) * _EACH], slots, bounds, bits, odd)
+            _judge(columns[number * _EACH : (number + 1) * _EACH], slots, bounds, *pairs)
 
     def _common(self, population: Population, name: str) -> NDArray[np.uint64]:
         """The keys of the commonest values; equal counts in the order of their keys."""
         chosen = partial(_commonest, population, name, self.values)
         return population.derive(f"combination.{name}.{self.values}", chosen)
 
-    def _bits(self, population: Population, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
-        """The surprise of each pair, float32 of shape (k, k), 0 of those that are not odd; and which are, in words."""
+    def _bits(
+        self, population: Population, name: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.float32]]:
+        """The surprise of each pair, float32 of shape (k, k), 0 where it is not odd; which are, in words; the most."""
         keys = self._common(population, name)
         held = population.keyed[f"combination.{name}"].of_keys(keys).astype(np.float64)
         upper = population.counts[f"combination.{name}.pairs"].reshape(len(keys), len(keys))
@@ -144,7 +147,7 @@ class Combination:
         bits[bits < _ODD] = 0.0
         whole = np.zeros((len(keys), -(-len(keys) // _WORD) * _WORD), np.bool_)
         whole[:, : len(keys)] = bits > 0.0
-        return bits, np.packbits(whole, axis=1, bitorder="little").view("<u8")
+        return bits, np.packbits(whole, axis=1, bitorder="little").view("<u8"), bits.max(axis=1)
 
 
 def _features(dimensions: tuple[str, ...], window: str, horizon: str) -> tuple[Feature, ...]:
@@ -214,6 +217,7 @@ def _judge(
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     bits: NDArray[np.float32],
     odd: NDArray[np.uint64],
+    most: NDArray[np.float32],
 ) -> None:
     """Slide the window's and the horizon's values along, as counts and as words of bits, and look up the odd pairs."""
     rows, history, start, stop = bounds
@@ -235,7 +239,7 @@ def _judge(
                 continue
             inside = n_now * (n_now - 1) // 2
             pairs = n_now * (n_whole - n_now) + inside
-            block[4, r] = _oddest(found, (bits, odd), (now, whole)) / pairs
+            block[4, r] = _oddest(found, (bits, odd), most, (now, whole)) / pairs
             block[2, r], block[3, r] = found[2], found[3] / np.log2(2.0 + pairs)
             if n_now > 1:
                 block[0, r], block[1, r] = found[0], found[1] / np.log2(2.0 + inside)
@@ -247,11 +251,13 @@ def _judge(
 def _oddest(
     found: NDArray[np.float32],
     pairs: tuple[NDArray[np.float32], NDArray[np.uint64]],
+    most: NDArray[np.float32],
     sets: tuple[NDArray[np.uint64], NDArray[np.uint64]],
 ) -> int:
     """The oddest pair and four of the window, then of the window with the horizon; how many odd pairs there are.
 
     Each pair is met once, of two values in the window at the smaller one; of equal ones the first to be met is taken.
+    Where not even a value's oddest pair, ``most``, is odder than what was found, its odd pairs are only counted.
     """
     bits, odd = pairs
     now, whole = sets
@@ -267,10 +273,15 @@ def _oddest(
                 both = odd[x, v] & whole[v]
                 if both != 0 and v <= w:
                     both &= ~now[v] if v < w else ~(now[v] & (low - _ONE))
+                if both == 0:
+                    continue
+                number += _ones(both)
+                if most[x] <= found[0]:
+                    continue
+                both = both if most[x] > found[2] else both & now[v]
                 while both != 0:
                     other = both & (~both + _ONE)
                     both ^= other
-                    number += 1
                     y = v * _WORD + _PLACE[other % _PRIME]
                     if bits[x, y] > found[2]:
                         found[2], gathered = bits[x, y], (x, y)
@@ -279,6 +290,18 @@ def _oddest(
     found[1] = _grown(inner, found[0], pairs, now)
     found[3] = _grown(gathered, found[2], pairs, whole)
     return number
+
+
+@kernel
+def _ones(word: np.uint64) -> int:
+    """How many bits are set: sums of neighbours, of pairs, of fours, and so on."""
+    word = (word & _STRIPES[0]) + ((word >> np.uint64(1)) & _STRIPES[0])
+    word = (word & _STRIPES[1]) + ((word >> np.uint64(2)) & _STRIPES[1])
+    word = (word & _STRIPES[2]) + ((word >> np.uint64(4)) & _STRIPES[2])
+    word += word >> np.uint64(8)
+    word += word >> np.uint64(16)
+    word += word >> np.uint64(32)
+    return np.int64(word & np.uint64(127))
 
 
 @kernel
