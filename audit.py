@@ -43,7 +43,7 @@ class Use:
     Attributes
     ----------
     verb : str
-        What was done: "train", "score", "explain".
+        What was done: "train", "score", "features".
     model, version, sha256 : str
         The registered model's name, its version and the fingerprint of its data.
     data : str

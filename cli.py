@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .features.describe import Description
     from .features.events import EventLog
     from .features.snapshots import WindowSpec
+    from .features.timeline import Timeline
+    from .features.vectors import Vectors
     from .training.model import Model
 
 __all__ = ["main"]
@@ -41,6 +43,9 @@ _HOME = click.option(
 _MODEL = click.option("--model", "model_uri", help="Use the plan and the population of this model.")
 _EVERY = click.option(
     "--every", type=click.Choice(["1d", "1h", "event"]), help="Overrides windows.every and windows.by."
+)
+_LABELS = click.option(
+    "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far; what is known of it is risk."
 )
 _BY = click.option("--by", help="Overrides windows.by: one vector for each run of one value of this column.")
 
@@ -130,29 +135,30 @@ def train(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
 )
-@click.option(
-    "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far, for a model that knows risk."
-)
-@click.option("--budget", default="100/day", show_default=True, help="Alerts that can be read in a day.")
+@_LABELS
+@_CONFIG
+@click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
 @click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
-@click.option("--reasons", type=click.IntRange(min=0), default=3, show_default=True, help="Reasons per alert.")
+@click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
 @_HOME
 @_JSON
 def score(**options: Any) -> None:
     """Score EVENTS with the registered model; the oddest of each day come with reasons."""
+    from .config import load_config
     from .serving.batch import ScoringRequest, score_to_file
     from .serving.report import oddest
     from .serving.scoring import Budget
     from .training.store import open_store
 
+    alerts = load_config(options["config_path"]).alerts
     request = ScoringRequest(
         events=options["events"],
         model_uri=options["model_uri"],
         output=options["output"],
-        budget=Budget.parse(options["budget"]).per_day,
+        budget=Budget.parse(options["budget"] or alerts.budget).per_day,
         days=(_day(options["since"]), _day(options["until"])),
-        reasons=options["reasons"],
+        reasons=alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
     )
     with _progress("scoring") as progress:
@@ -172,6 +178,7 @@ def score(**options: Any) -> None:
 @_MODEL
 @_EVERY
 @_BY
+@_LABELS
 @click.option("--since", type=click.DateTime(), help="First day to write; events before it are history.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to write.")
 @_HOME
@@ -192,8 +199,11 @@ def features(**options: Any) -> None:
             windows=windows,
             fitted=None if model is None else (model.plan, model.population),
             period=(_midnight(options["since"], zone), _midnight(options["until"], zone)),
+            noted=_noted(options),
             progress=progress,
         )
+    if options["model_uri"]:
+        _record_use("features", options, written.vectors)
     seconds = perf_counter() - begun
     rate = written.report.admitted / seconds
     figures = written.to_dict() | {"seconds": seconds, "events_per_second": rate}
@@ -241,19 +251,22 @@ def describe(**options: Any) -> None:
 @_CONFIG
 @_EVERY
 @_BY
+@_LABELS
 @click.option("--rows", type=click.IntRange(min=1), default=200, show_default=True, help="About how many vectors.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @_JSON
 def check_leaks(**options: Any) -> None:
     """Check that no feature knows the future: spoil it, build a sample of vectors again, compare the bits.
 
-    Everything at or after a vector's end is deleted, altered and shuffled. Ends with 1 if any value changes.
+    Everything at or after a vector's end is deleted, altered and shuffled, and with labels what became known then. Ends
+    with 1 if any value changes.
     """
     from .features.leaks import check_leaks as check
 
     log, windows, _ = _planned(options)
     with _progress("checking") as progress:
-        report = check(log, windows=windows, rows=options["rows"], seed=options["seed"], progress=progress)
+        given = {"windows": windows, "rows": options["rows"], "seed": options["seed"]}
+        report = check(log, **given, noted=_noted(options), progress=progress)
     click.echo(report)
     _write_json(options["json_path"], report.to_dict())
     report.check()
@@ -325,6 +338,16 @@ def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, M
     return _open(options["events"], config), windows, None
 
 
+def _noted(options: Mapping[str, Any]) -> Callable[[Timeline], Timeline] | None:
+    """What notes known trouble on the events, if there are labels."""
+    if options["labels"] is None:
+        return None
+    from .config import load_config
+    from .training.trouble import trouble_from
+
+    return trouble_from(options["labels"], delay=load_config(options["config_path"]).label_delay)
+
+
 def _describe(options: Mapping[str, Any], progress: Callable[[str, float], None]) -> Description:
     from .features.describe import describe, describe_file, describe_population, holds_vectors
     from .features.plan import FeaturePlan
@@ -343,6 +366,20 @@ def _describe(options: Mapping[str, Any], progress: Callable[[str, float], None]
         return describe(known.vectors(timeline, progress=progress), log.source.name)
     plan = FeaturePlan.for_log(timeline, log.roles, windows)
     return describe(plan.vectors(timeline, plan.fit(timeline, progress=progress)), log.source.name)
+
+
+def _record_use(verb: str, options: Mapping[str, Any], vectors: Vectors) -> None:
+    """Put on record that a model's vectors of these events were written."""
+    from .audit import Use, record
+    from .training.references import resolve
+    from .training.store import open_store
+
+    store = open_store(options["home"])
+    source = resolve(store, options["model_uri"])
+    told = {"events": str(options["events"]), "plan": vectors.plan}
+    use = Use(verb=verb, model=options["model_uri"], sha256=source.sha256, rows=len(vectors),
+              output=str(options["output"]), parameters=told)  # fmt: skip
+    record(store.home, use)
 
 
 def _load(options: Mapping[str, Any]) -> Model:

@@ -156,17 +156,22 @@ class Config(_Section):
         """The windows of the plan."""
         return WindowSpec(**self.windows.model_dump())
 
+    @property
+    def label_delay(self) -> int:
+        """How long labels take to become known, in microseconds."""
+        return int(self.training.label_delay[:-1]) * 86_400_000_000
+
     def training_settings(self, zone: str) -> TrainingSettings:
         """The settings of a training, its days as instants in the log's zone."""
         given = self.training
         sections = ((IsolationForest, self.isolation_forest), (LightGBM, self.lightgbm))
         return TrainingSettings(
-            chosen=tuple(kind(**section.model_dump(exclude_none=True)) for kind, section in sections),
+            chosen=tuple(kind(**told) for kind, section in sections if (told := section.model_dump(exclude_none=True))),
             windows=self.windows_spec(),
             detectors=given.detectors,
             train=Period(_instant(given.train_from, zone), _instant(given.train_until, zone)),
             test=Period(_instant(given.test_from, zone), _instant(given.test_until, zone)),
-            label_delay=int(given.label_delay[:-1]) * 86_400_000_000,
+            label_delay=self.label_delay,
             leave_out_known=given.leave_out_known,
             budget=Budget.parse(self.alerts.budget).per_day,
             trials=given.trials,

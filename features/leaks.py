@@ -146,6 +146,7 @@ def check_leaks(
     windows: WindowSpec | None = None,
     rows: int = 200,
     seed: int = 0,
+    noted: Callable[[Timeline], Timeline] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> LeakReport:
     """Build a sample of vectors again with everything later than their ``as_of`` spoiled, and compare the bits.
@@ -161,6 +162,8 @@ def check_leaks(
         About how many vectors to compare.
     seed : int
         Draws the cuts, the vectors, and what is put in place of the future.
+    noted : callable, optional
+        Notes on the events what is known of them, such as when their trouble became known.
     progress : callable, optional
         Called with what is done and the share of it.
 
@@ -179,6 +182,7 @@ def check_leaks(
     (True, 4)
     """
     timeline, _, _ = log.read()
+    timeline = timeline if noted is None else noted(timeline)
     if plan is None:
         plan = FeaturePlan.for_log(timeline, log.roles, windows)
     return check_timeline(timeline, plan, rows=rows, seed=seed, progress=progress)

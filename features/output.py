@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .events import DataReport, EventLog
     from .population import Population
     from .snapshots import WindowSpec
+    from .timeline import Timeline
     from .vectors import Vectors
 
 __all__ = ["WrittenVectors", "beside", "vectors_to_file", "with_event", "write_parquet"]
@@ -76,6 +77,7 @@ def vectors_to_file(
     windows: WindowSpec | None = None,
     fitted: tuple[FeaturePlan, Population] | None = None,
     period: tuple[int | None, int | None] = (None, None),
+    noted: Callable[[Timeline], Timeline] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> WrittenVectors:
     """Build the vectors of a log and write them as Parquet.
@@ -93,6 +95,8 @@ def vectors_to_file(
     period : pair of int or None
         Write what lies in ``[since, until)``, microseconds since 1970 UTC; events from ``until`` on are not looked at,
         those before ``since`` are history.
+    noted : callable, optional
+        Notes on the events what is known of them, such as when their trouble became known.
     progress : callable, optional
 
     Raises
@@ -101,6 +105,7 @@ def vectors_to_file(
         If the log lacks a column, or none of it can be read.
     """
     timeline, report, _ = log.read(None, period[1])
+    timeline = timeline if noted is None else noted(timeline)
     if fitted is None:
         plan = FeaturePlan.for_log(timeline, log.roles, windows)
         population = plan.fit(timeline, progress=progress)

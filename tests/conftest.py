@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Before anything imports mlflow: it reads this once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+for store in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # tests have stores of their own
+    os.environ.pop(store, None)
 
 # No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run, so that a red run
 # means the change and not the dice; at a developer's desk they differ, which is how new counterexamples are found.

@@ -169,6 +169,10 @@ def test_features_of_a_model_are_those_it_scores(worked, tmp_path):
     assert answer.exit_code == 0, answer.output
     assert strict_json(tmp_path / "figures.json")["plan"] == strict_json(home / "figures" / "train.json")["plan"]
     assert "population: the model's training" in answer.output
+    last = json.loads((home / "audit.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    rows = strict_json(tmp_path / "figures.json")["rows"]
+    assert (last["verb"], last["rows"], last["output"]) == ("features", rows, str(tmp_path / "v.parquet"))
+    assert last["sha256"] == strict_json(home / "figures" / "train.json")["champion"]["sha256"]
     answer = run("features", events, "-o", tmp_path / "w.parquet", *model, "--every", "1h")
     assert answer.exit_code == 2
     assert "expected either --model, which has windows of its own, or --every and --by" in answer.stderr
@@ -203,6 +207,36 @@ def test_check_leaks_finds_none(worked, tmp_path):
     figures = strict_json(tmp_path / "figures.json")
     assert (figures["ok"], figures["leaks"], figures["seed"]) == (True, [], 1)
     assert f"compared {figures['vectors']} vectors of {figures['features']} features" in answer.output
+
+
+def test_labels_make_risk_and_are_checked_on_their_own_clock(worked, tmp_path):
+    """With labels vectors know risk, and the check spoils what became known later, too."""
+    home, _ = worked
+    events, given = home / "events.parquet", ("--labels", home / "labels.parquet", "--config", home / "cards.toml")
+    answer = run("features", events, "-o", tmp_path / "v.parquet", *given)
+    assert answer.exit_code == 0, answer.output
+    assert "own_trouble_count_28d" in pq.read_schema(tmp_path / "v.parquet").names
+    answer = run("check-leaks", events, *given, "--rows", 30, "--json", tmp_path / "figures.json")
+    assert answer.exit_code == 0, answer.output
+    figures = strict_json(tmp_path / "figures.json")
+    assert (figures["ok"], figures["clocks"]) == (True, ["at", "known_at"])
+
+
+def test_budget_and_reasons_are_those_of_the_settings(worked, tmp_path):
+    """What the settings say of alerts holds unless an option says otherwise."""
+    home, _ = worked
+    settings = tmp_path / "alerts.toml"
+    settings.write_text('[alerts]\nbudget = "2/day"\nreasons = 1\n')
+    given = (home / "events.parquet", "--model", "models:/card_watch@champion", "--home", home, "--config", settings,
+             "--since", "2025-02-12", "-o", tmp_path / "s.parquet")  # fmt: skip
+    assert run("score", *given).exit_code == 0
+    told = pq.read_table(tmp_path / "s.parquet")
+    assert max(told["rank"].filter(told["alert"]).to_pylist()) == 2
+    assert {len(reasons) for reasons in told["reasons"].to_pylist() if reasons} == {1}
+    assert run("score", *given, "--reasons", 3, "--budget", "1/day").exit_code == 0
+    told = pq.read_table(tmp_path / "s.parquet")
+    assert max(told["rank"].filter(told["alert"]).to_pylist()) == 1
+    assert max(len(reasons) for reasons in told["reasons"].to_pylist() if reasons) == 3
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from peculiar.config import Config, load_config
 from peculiar.errors import ConfigError
 from peculiar.features.roles import Roles
 from peculiar.features.snapshots import WindowSpec
+from peculiar.training.isolation_forest import IsolationForest
+from peculiar.training.lightgbm import LightGBM
 from peculiar.training.settings import TrainingSettings
 from peculiar.training.splits import Period
 
@@ -46,6 +48,31 @@ leave_out_known = true
 trials = 4
 seconds = 60.5
 seed = 9
+
+[isolation_forest]
+trees = 200
+group_trees = 20
+samples = 512
+grove = false
+rows = 1000
+norm = 7.0
+knee = 2.0
+common_null = 0.02
+
+[lightgbm]
+learning_rate = 0.02
+leaves = 15
+min_leaf = 21
+feature_share = 0.7
+row_share = 0.6
+l1 = 0.5
+l2 = 2.0
+positive_weight = 3.0
+rounds = 70
+patience = 9
+last_part = 0
+refit = false
+threads = 1
 
 [alerts]
 budget = "7/day"
@@ -95,9 +122,15 @@ def test_every_key_reaches_the_training():
         budget=7,
         trials=4,
         seconds=60.5,
+        chosen=(
+            IsolationForest(200, 20, 512, grove=False, rows=1000, norm=7.0, knee=2.0, common_null=0.02),
+            LightGBM(0.02, 15, 21, 0.7, 0.6, 0.5, 2.0, 3.0, 70, 9, 0.0, refit=False, threads=1),
+        ),
         seed=9,
         model_name="card_watch",
     )
+    assert config.training_settings("UTC").detector("lightgbm").leaves == 15
+    assert TrainingSettings().detector("lightgbm") == LightGBM()
     assert config.roles() == Roles(
         "card",
         "when",
@@ -131,6 +164,7 @@ def test_nothing_said_gives_the_defaults():
         ("[windows]\nhorzon = '7d'", r"unknown key windows\.horzon; did you mean 'horizon'\?"),
         ("[training]\ntrain_til = 2025-01-01", r"unknown key training\.train_til; did you mean 'train_until'\?"),
         ("[alerts]\nbuget = '5/day'", r"unknown key alerts\.buget; did you mean 'budget'\?"),
+        ("[lightgbm]\nleafs = 15", r"unknown key lightgbm\.leafs; did you mean 'leaves'\?"),
         ("[store]\nmodle = 'x'", r"unknown key store\.modle; did you mean 'model'\?"),
     ],
 )

@@ -239,6 +239,7 @@ def _dataset(log: EventLog, timeline: Timeline, report: DataReport) -> EventLogD
 def _typed_roles(log: EventLog) -> dict[str, str]:
     schema, roles = log.source.schema(), log.roles
     parts = {roles.entity: "entity", roles.at: "at", **({roles.id: "id"} if roles.id else {})}
+    parts |= dict.fromkeys(roles.place or (), "place") | ({} if roles.peer_by is None else {roles.peer_by: "peers"})
     parts |= dict.fromkeys(roles.dimensions, "dimension") | dict.fromkeys(roles.measures, "measure")
     return {name: f"{part}: {_plain_type(schema.field(name).type)}" for name, part in parts.items()}
 

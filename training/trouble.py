@@ -11,14 +11,17 @@ import pyarrow.compute as pc
 
 from ..features.exchange import NEVER, TROUBLE
 from ..features.kernels import kernel
+from .labels import read_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ..features.timeline import Timeline
     from .labels import Labels
 
-__all__ = ["with_trouble"]
+__all__ = ["trouble_from", "with_trouble"]
 
 
 def with_trouble(timeline: Timeline, labels: Labels) -> Timeline:
@@ -58,6 +61,23 @@ def with_trouble(timeline: Timeline, labels: Labels) -> Timeline:
     spans = bad.column("from"), bad.column("to"), bad.column("known_at")
     _mark(known_at, (timeline.first, timeline.at), who, spans)
     return replace(timeline, notes={**timeline.notes, TROUBLE: known_at})
+
+
+def trouble_from(labels: object, *, delay: int = 0) -> Callable[[Timeline], Timeline]:
+    """What notes on the events of a timeline when their trouble became known, by labels that are read for it.
+
+    Parameters
+    ----------
+    labels : path, or anything that speaks Arrow
+        See :func:`~peculiar.training.labels.read_labels`.
+    delay : int, microseconds
+        Where the labels do not say when they became known: how long after.
+    """
+
+    def noted(timeline: Timeline) -> Timeline:
+        return with_trouble(timeline, read_labels(labels, locate=timeline.locate, delay=delay, zone=timeline.zone))
+
+    return noted
 
 
 @kernel

@@ -40,6 +40,13 @@ def test_the_score_is_the_margin_and_ranks():
     assert set(np.argsort(fitted.importance())[-2:]) == {1, 4}
 
 
+def test_without_a_last_part_all_rounds_are_grown_on_all_rows():
+    """With ``last_part`` 0 nothing is held out: just so many trees, on every row."""
+    vectors, labels = task()
+    fitted = replace(SETTINGS, last_part=0.0, rounds=33).fit(vectors, labels, seed=1)
+    assert fitted.booster.num_trees() == 33
+
+
 def test_early_stopping_judges_by_the_last_part_in_time():
     """When the last days contradict the earlier ones it stops at once, as a random part would not make it."""
     vectors, labels = task()
