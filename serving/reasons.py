@@ -160,9 +160,11 @@ def say(value: float, unit: str) -> str:
 
     Examples
     --------
-    >>> say(50.0, "events"), say(0.25, "share"), say(5400.0, "seconds"), say(1234.5, "amount")
-    ('50', '25 %', '1.5 h', '1,234.50')
+    >>> say(50.0, "events"), say(0.25, "share"), say(5400.0, "seconds"), say(1234.5, "amount"), say(0.00417, "rate")
+    ('50', '25 %', '1.5 h', '1,234.50', '0.0042')
     """
+    if unit == "rate":
+        return f"{value:.2g}"
     value = 0.0 if abs(value) < 5e-4 else value
     if unit in _WHOLE:
         return f"{value:,.0f}" if abs(value - round(value)) < 1e-3 else f"{value:,.1f}"

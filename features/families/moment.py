@@ -8,8 +8,9 @@ entity's own earlier events and those of its peers.
 
 Nothing where windows are days, hours or runs, in which no event is the one that is meant.
 
-Cost: for each dimension a counter of values that each event of the horizon enters and leaves once. Blind to everything
-but the event and how its own values were met before.
+Cost: for each dimension a counter of values that each event of the horizon enters and leaves once; for each dimension
+in which company matters one sweep over the events of all entities in the order of time. Blind to everything but the
+event and how its own values were met before.
 
 Aggregates over a customer's past beside the transaction itself are the standard of card fraud: Bahnsen, Aouada,
 Stojanovic, Ottersten, "Feature engineering strategies for credit card fraud detection", Expert Systems with
@@ -24,21 +25,24 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..aftermath import AFTERMATH
-from ..exchange import look_backs
+from ..exchange import Stream, in_order, look_backs
 from ..family import Feature
 from ..kernels import kernel
 from ..survey import known_holders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
+    from ..snapshots import WindowSpec
+    from ..timeline import Timeline
 
 __all__ = ["Moment"]
 
 _SECOND, _HOUR, _DAY = 1_000_000, 3_600_000_000, 86_400_000_000
+_LONG_AGO = -(1 << 62)  # no instant is that early
 _CLOCK = 4
 _SEEN = 3
 
@@ -56,7 +60,7 @@ class Moment:
     prior_events: float = 10.0
 
     name: ClassVar[str] = "moment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """When, then each measure, then each dimension; none but with one vector per event."""
@@ -70,6 +74,19 @@ class Moment:
             *(made for name in shape.shared for made in _company(name, horizon)),
             *(made for name in shape.risky for made in (*(_trouble(name, span) for span in spans), *_after(name))),
         )
+
+    def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
+        """For each event the seconds since another entity was at its value; nothing where no event is meant."""
+        if shape.cut != "event" or not shape.shared:
+            return {}
+        stream, made = Stream.of(timeline, windows), {}
+        entity = in_order(timeline.owner, stream.order)
+        for name in shape.shared:
+            codes, values = timeline.dimensions[name].codes, len(timeline.dimensions[name].values)
+            met = in_order(codes, stream.order), entity
+            visits = np.full((2, values), -1, np.int32), np.full((2, values), _LONG_AGO)
+            made[f"moment.{name}.gap_others"] = _apart(stream.order, (stream.at, stream.lower), met, visits)
+        return made
 
     def fill(self, columns: NDArray[np.float32], context: Context) -> None:
         """Take the last event of each window."""
@@ -90,10 +107,11 @@ class Moment:
             columns[row] = note[last]
 
     def _noted(self, context: Context) -> Iterator[NDArray[np.float32]]:
-        """Of every event, who was at its shared values, and the rate of known trouble at its risky ones."""
+        """Of every event, who was at its shared values and how long ago, and the rate of known trouble at its risky."""
         notes, shape = context.timeline.notes, context.shape
         for name in shape.shared:
             yield from (notes[f"sharing.{name}.{span}"] for span in ("horizon", "day"))
+            yield notes[f"moment.{name}.gap_others"]
         for name in shape.risky:
             for span in look_backs(shape.trailing[-1]):
                 known, events = context.population.counts[f"risk.{name}.{span}"]
@@ -149,13 +167,17 @@ def _seen(name: str, horizon: str) -> tuple[Feature, ...]:
 
 
 def _company(name: str, horizon: str) -> tuple[Feature, ...]:
-    null = f"the event has no {name}"
-    return tuple(
-        _feature(f"{name}_others_{span}_event", ("entities", f"others at {name}"),
+    null, about = f"the event has no {name}", f"others at {name}"
+    crowd = tuple(
+        _feature(f"{name}_others_{span}_event", ("entities", about),
                  f"Other entities at the event's value of {name} within the {span} before it", null,
                  f"{{value}} others at this value of {name} within {span}")
         for span in (horizon, "1d")
     )  # fmt: skip
+    since = f"Time since another entity was last at the event's value of {name}, before the instant of the event"
+    alone = f"{null}, or no other entity was there within the {horizon} before"
+    told = f"{{value}} after somebody else at this value of {name}"
+    return (*crowd, _feature(f"{name}_gap_others_event", ("seconds", about), since, alone, told))
 
 
 def _trouble(name: str, span: str) -> Feature:
@@ -235,3 +257,36 @@ def _met(
                 columns[2, r] = rarity[code]
         for i in range(lo, hi):
             counter[codes[i]] = 0
+
+
+@kernel
+def _apart(
+    order: NDArray[np.uint32],
+    clock: tuple[NDArray[np.int64], NDArray[np.int64]],
+    met: tuple[NDArray[np.int32], NDArray[np.int32]],
+    visits: tuple[NDArray[np.int32], NDArray[np.int64]],
+) -> NDArray[np.float32]:
+    """Seconds since another entity was at the value of each event, in the order of the timeline.
+
+    Of each value the two entities last there are kept, and when: one of them is not the event's own. All events of an
+    instant ask before any of them is kept; whichever two of those are, who asks later is told that instant.
+    """
+    at, lower = clock
+    codes, entity = met
+    who, when = visits
+    gaps, kept = np.full(len(order), np.nan, np.float32), 0
+    for k in range(len(order)):
+        if codes[k] >= 0:
+            v = codes[k]
+            other = when[1, v] if who[0, v] == entity[k] else when[0, v]
+            if other >= lower[k]:
+                gaps[order[k]] = (at[k] - other) / _SECOND
+        while kept <= k and (k + 1 == len(order) or at[k + 1] > at[k]):
+            v = codes[kept]
+            if v >= 0:
+                if who[0, v] != entity[kept]:
+                    who[1, v], when[1, v] = who[0, v], when[0, v]
+                    who[0, v] = entity[kept]
+                when[0, v] = at[kept]
+            kept += 1
+    return gaps

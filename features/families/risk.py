@@ -220,7 +220,7 @@ def _nearby(name: str, span: str, shape: Shape) -> tuple[Feature, ...]:
         ("trouble_rate_max", "rate", (f"Troubles {news}, for each event there within {span}; highest of the window, "
          "shrunk towards everyone's"), f"{{value}} known troubles for each event at one value of {name} within {span}"),
         ("trouble_rate_mean", "rate", (f"Troubles {news}, for each event there within {span}; mean of the window, "
-         "shrunk towards everyone's"), f"{{value}} known troubles for each event around its values of {name}"),
+         "shrunk towards everyone's"), ""),
     )  # fmt: skip
     return tuple(
         Feature(f"{name}_{what}_{span}", "risk", unit, f"{meaning}.", nothing, phrase, subject=f"trouble at {name}")

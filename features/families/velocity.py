@@ -90,7 +90,7 @@ def _gap_features(window: str) -> tuple[Feature, ...]:
          "{value} between two events"),
         ("gap_median", "seconds", "Median time between events", "fewer than two events", "median gap of {value}"),
         ("gap_burstiness", "index from -1 to 1", "Burstiness of the gaps, (s - m) / (s + m)", "fewer than three events",
-         "gaps of burstiness {value} (-1 a clock, 0 chance, 1 bursts)"),
+         ""),
         ("gap_before", "seconds", "Time from the previous event to the first one", "no event in the horizon before",
          "{value} since the event before"),
     )  # fmt: skip
