@@ -164,9 +164,11 @@ class Config(_Section):
     def training_settings(self, zone: str) -> TrainingSettings:
         """The settings of a training, its days as instants in the log's zone."""
         given = self.training
-        sections = ((IsolationForest, self.isolation_forest), (LightGBM, self.lightgbm))
+        told = [
+            cast("BaseModel", part).model_dump(exclude_none=True) for part in (self.isolation_forest, self.lightgbm)
+        ]
         return TrainingSettings(
-            chosen=tuple(kind(**told) for kind, section in sections if (told := section.model_dump(exclude_none=True))),
+            chosen=tuple(kind(**given) for kind, given in zip((IsolationForest, LightGBM), told, strict=True) if given),
             windows=self.windows_spec(),
             detectors=given.detectors,
             train=Period(_instant(given.train_from, zone), _instant(given.train_until, zone)),

@@ -301,7 +301,7 @@ def _ones(word: np.uint64) -> int:
     word += word >> np.uint64(8)
     word += word >> np.uint64(16)
     word += word >> np.uint64(32)
-    return np.int64(word & np.uint64(127))
+    return int(word & np.uint64(127))
 
 
 @kernel

@@ -65,11 +65,33 @@ def test_equals_events_looked_at_one_by_one(world):
     hold(vectors, rows, expected)
 
 
+@given(world=worlds())
+@settings(max_examples=60)
+def test_the_gap_to_others_is_that_of_the_latest_of_them(world):
+    """On any log it is the time since the last event of another at the value, strictly before and in the horizon."""
+    timeline = timeline_of(world.events, world.zone)
+    rows = rows_of(in_order(world.events, timeline), world.zone, "event")
+    plan = replace(plan_of(zone=world.zone, families=(Novelty(), Sharing(), Moment())), shared=("device", "action"))
+    vectors = plan.vectors(timeline, plan.fit(timeline))
+    for name in plan.shared:
+        expected = [_since_others(row.now[-1], world.events, name) for row in rows]
+        assert vectors.column(f"{name}_gap_others_event").tolist() == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+def _since_others(event, events, name):
+    value = getattr(event, name)
+    times = [e.at for e in events if getattr(e, name) == value and e.user != event.user]
+    seen = [at for at in times if event.at - 28 * DAY <= at < event.at]
+    return math.nan if value is None or not seen else (event.at - max(seen)) / 1e6
+
+
 @pytest.mark.parametrize("every", ["1d", "1h"])
 def test_nothing_where_no_event_is_meant(every):
     """Windows of days and hours have no moment."""
     assert plan_of(every).by_family["moment"] == ()
     assert FeaturePlan(roles(), WindowSpec(by="device"), (), (Moment(),)).features == ()
+    plan = replace(plan_of(every, families=(Moment(),)), shared=("device",))
+    assert plan.annotated(timeline_of([Event("zoe", instant("2025-03-03"), "z", "pay", "d", 1.0)])).notes == {}
 
 
 def test_company_and_trouble_at_the_event_alone():
@@ -87,6 +109,8 @@ def test_company_and_trouble_at_the_event_alone():
     zoe = [n for n, name in enumerate(vectors.entity.to_pylist()) if name == "zoe"]
     assert vectors.column("device_others_28d_event")[zoe].tolist() == [3.0, 0.0]
     assert vectors.column("device_others_max_28d")[zoe].tolist() == [3.0, 3.0]
+    assert vectors.column("device_gap_others_event")[zoe][0] == 3 * 3600.0
+    assert np.isnan(vectors.column("device_gap_others_event")[zoe][1])
     rates = vectors.column("device_trouble_rate_1d_event")[zoe]
     assert rates[0] > rates[1] > 0.0
 
