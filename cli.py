@@ -5,20 +5,19 @@ Nothing heavy is imported before a verb needs it, so that ``peculiar --help`` an
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
+from .cli_models import VERBS
+from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MODEL, progress_bar, write_json
 from .errors import ConfigError, LeakageError, PeculiarError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from .config import Config
     from .features.describe import Description
@@ -29,25 +28,6 @@ if TYPE_CHECKING:
     from .training.model import Model
 
 __all__ = ["main"]
-
-_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
-_CONFIG = click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="Settings; ./peculiar.toml if there is one."
-)
-_HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(),
-    help="Folder of the MLflow store and the audit record, unless MLFLOW_TRACKING_URI names a store.",
-)
-_MODEL = click.option("--model", "model_uri", help="Use the plan and the population of this model.")
-_EVERY = click.option(
-    "--every", type=click.Choice(["1d", "1h", "event"]), help="Overrides windows.every and windows.by."
-)
-_LABELS = click.option(
-    "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far; what is known of it is risk."
-)
-_BY = click.option("--by", help="Overrides windows.by: one vector for each run of one value of this column.")
 
 
 class _Group(click.Group):
@@ -78,12 +58,12 @@ def main() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write."
 )
-@_JSON
+@JSON
 def simulate(events: int, users: int, days: int, seed: int, output: Path, json_path: Path | None) -> None:
     """Write a labelled log of a simulated city card: events.parquet and labels.parquet."""
     from .experiments.simulate import write_simulation
 
-    with _progress("simulating") as progress:
+    with progress_bar("simulating") as progress:
         figures = write_simulation(
             output,
             events=events,
@@ -94,16 +74,16 @@ def simulate(events: int, users: int, days: int, seed: int, output: Path, json_p
         )
     click.echo(f"{output / 'events.parquet'}: {figures['rows']:,} events of {figures['users']:,} users, {days} days")
     click.echo(f"{output / 'labels.parquet'}: {figures['scenarios']}")
-    _write_json(json_path, figures)
+    write_json(json_path, figures)
 
 
 @main.command()
 @click.argument("events")
 @click.option("--labels", type=click.Path(path_type=Path, exists=True), help="Confirmed trouble, as Parquet or CSV.")
-@_CONFIG
-@_HOME
+@CONFIG
+@HOME
 @click.option("--seed", type=click.IntRange(min=0), help="Overrides training.seed of the settings.")
-@_JSON
+@JSON
 def train(
     events: str, labels: Path | None, config_path: Path | None, home: Path, seed: int | None, json_path: Path | None
 ) -> None:
@@ -119,12 +99,12 @@ def train(
     settings = config.training_settings(log.roles.time_zone)
     settings = settings if seed is None else replace(settings, seed=seed)
     store = open_store(home, experiment=config.store.experiment)
-    with _progress("training") as progress:
+    with progress_bar("training") as progress:
         result = run(log, labels, settings=settings, store=store, progress=progress)
     click.echo(result.report)
     click.echo(result.summary())
     click.echo("next: peculiar score EVENTS -o scores.parquet, or compare the models with: peculiar ui")
-    _write_json(json_path, result.to_dict())
+    write_json(json_path, result.to_dict())
 
 
 @main.command()
@@ -135,14 +115,14 @@ def train(
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
 )
-@_LABELS
-@_CONFIG
+@LABELS
+@CONFIG
 @click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
 @click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
-@_HOME
-@_JSON
+@HOME
+@JSON
 def score(**options: Any) -> None:
     """Score EVENTS with the registered model; the oddest of each day come with reasons."""
     from .config import load_config
@@ -161,12 +141,12 @@ def score(**options: Any) -> None:
         reasons=alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
     )
-    with _progress("scoring") as progress:
+    with progress_bar("scoring") as progress:
         written = score_to_file(request, open_store(options["home"]), progress=progress)
     click.echo(written.report)
     click.echo(oddest(written.table, limit=10))
     click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
-    _write_json(options["json_path"], written.to_dict())
+    write_json(options["json_path"], written.to_dict())
 
 
 @main.command()
@@ -174,15 +154,15 @@ def score(**options: Any) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
 )
-@_CONFIG
-@_MODEL
-@_EVERY
-@_BY
-@_LABELS
+@CONFIG
+@MODEL
+@EVERY
+@BY
+@LABELS
 @click.option("--since", type=click.DateTime(), help="First day to write; events before it are history.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to write.")
-@_HOME
-@_JSON
+@HOME
+@JSON
 def features(**options: Any) -> None:
     """Build the vectors of EVENTS and write them as Parquet, with the plan that says what each column means."""
     from time import perf_counter
@@ -192,7 +172,7 @@ def features(**options: Any) -> None:
     begun = perf_counter()
     log, windows, model = _planned(options)
     zone = log.roles.time_zone
-    with _progress("features") as progress:
+    with progress_bar("features") as progress:
         written = vectors_to_file(
             log,
             options["output"],
@@ -211,7 +191,7 @@ def features(**options: Any) -> None:
     click.echo(f"  population: {written.population}; plan {written.plan.fingerprint}")
     click.echo(f"{written.output}: {figures['rows']:,} vectors of {figures['entities']:,} entities, "
                f"{len(written.plan.features)} features; {seconds:.2f} s, {rate:,.0f} events/s")  # fmt: skip
-    _write_json(options["json_path"], figures)
+    write_json(options["json_path"], figures)
 
 
 @main.command()
@@ -219,19 +199,19 @@ def features(**options: Any) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for a page and pictures."
 )
-@_CONFIG
-@_MODEL
-@_EVERY
-@_BY
-@_HOME
-@_JSON
+@CONFIG
+@MODEL
+@EVERY
+@BY
+@HOME
+@JSON
 def describe(**options: Any) -> None:
     """Tell what each feature means and how its values lie: of EVENTS, a file of VECTORS, or a model's training."""
     from rich.console import Console
 
     from .features.listing import listing
 
-    with _progress("describing") as progress:
+    with progress_bar("describing") as progress:
         description = _describe(options, progress)
         if options["output"] is not None:
             from .features.page import write_page
@@ -243,18 +223,18 @@ def describe(**options: Any) -> None:
         console.print(part)
     if options["output"] is not None:
         click.echo(f"{page}: the same with a picture of each family")
-    _write_json(options["json_path"], description.to_dict())
+    write_json(options["json_path"], description.to_dict())
 
 
 @main.command("check-leaks")
 @click.argument("events")
-@_CONFIG
-@_EVERY
-@_BY
-@_LABELS
+@CONFIG
+@EVERY
+@BY
+@LABELS
 @click.option("--rows", type=click.IntRange(min=1), default=200, show_default=True, help="About how many vectors.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@_JSON
+@JSON
 def check_leaks(**options: Any) -> None:
     """Check that no feature knows the future: spoil it, build a sample of vectors again, compare the bits.
 
@@ -264,16 +244,16 @@ def check_leaks(**options: Any) -> None:
     from .features.leaks import check_leaks as check
 
     log, windows, _ = _planned(options)
-    with _progress("checking") as progress:
+    with progress_bar("checking") as progress:
         given = {"windows": windows, "rows": options["rows"], "seed": options["seed"]}
         report = check(log, **given, noted=_noted(options), progress=progress)
     click.echo(report)
-    _write_json(options["json_path"], report.to_dict())
+    write_json(options["json_path"], report.to_dict())
     report.check()
 
 
 @main.command()
-@_HOME
+@HOME
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @click.option("--open/--no-open", "open_browser", default=False, help="Open a browser, too.")
 def ui(home: Path, port: int, *, open_browser: bool) -> None:
@@ -291,14 +271,14 @@ def ui(home: Path, port: int, *, open_browser: bool) -> None:
 @click.option("--events", type=click.IntRange(min=20_000), default=600_000, show_default=True)
 @click.option("--users", type=click.IntRange(min=500), default=12_000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@_JSON
+@JSON
 def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None) -> None:
     """Show the whole promise: simulate, train, register, score, and explain the oddest."""
     from .experiments.demo import run_demo
 
-    with _progress("demo") as progress:
+    with progress_bar("demo") as progress:
         result = run_demo(home, events=events, users=users, seed=seed, say=click.echo, progress=progress)
-    _write_json(json_path, result)
+    write_json(json_path, result)
 
 
 def _open(events: str, config: Config) -> EventLog:
@@ -404,36 +384,8 @@ def _day(given: Any) -> Any:
     return None if given is None else given.date()
 
 
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on standard error while something long runs; silent where nobody watches."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=1.0)
-
-        def report(what: str, share: float) -> None:
-            bar.update(task, description=f"{title}: {what}", completed=min(1.0, share))
-
-        yield report
-
-
-def _write_json(path: Path | None, figures: Mapping[str, Any]) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_finite(figures), indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
-
-
-def _finite(figures: Any) -> Any:
-    """The same with null for what is no number: JSON has no NaN, and strict readers refuse it."""
-    if isinstance(figures, dict):
-        return {key: _finite(value) for key, value in figures.items()}
-    if isinstance(figures, list | tuple):
-        return [_finite(value) for value in figures]
-    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
+for verb in VERBS:
+    main.add_command(verb)
 
 
 if __name__ == "__main__":

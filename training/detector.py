@@ -69,11 +69,20 @@ class Detector(Protocol):
     kind: ClassVar[str]
     supervised: ClassVar[bool]
 
-    def fit(self, vectors: Vectors, labels: NDArray[np.bool_] | None = None, *, seed: int) -> FittedDetector:
+    def fit(
+        self,
+        vectors: Vectors,
+        labels: NDArray[np.bool_] | None = None,
+        *,
+        weight: NDArray[np.float64] | None = None,
+        seed: int,
+    ) -> FittedDetector:
         """Learn from the rows; the same rows and seed give the same fitted detector.
 
         Parameters
         ----------
         labels : bool array of shape (n,), optional
             True where the window is confirmed trouble. A detector that needs none ignores them.
+        weight : float64 array of shape (n,), optional
+            How much each row counts beside the others; 1 without. A detector without labels ignores it.
         """

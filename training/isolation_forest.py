@@ -87,15 +87,22 @@ class IsolationForest:
             message = f"isolation_forest.{name} is {getattr(self, name)}; expected a positive number"
             raise ConfigError(message)
 
-    def fit(self, vectors: Vectors, labels: NDArray[np.bool_] | None = None, *, seed: int) -> FittedIsolationForest:
-        """Learn what rows usually look like; labels are ignored.
+    def fit(
+        self,
+        vectors: Vectors,
+        labels: NDArray[np.bool_] | None = None,
+        *,
+        weight: NDArray[np.float64] | None = None,
+        seed: int,
+    ) -> FittedIsolationForest:
+        """Learn what rows usually look like; labels and weights are ignored.
 
         Raises
         ------
         ConfigError
             If there are fewer than two rows, or no feature.
         """
-        del labels
+        del labels, weight
         values = np.take(vectors.values, self._drawn(vectors, seed), axis=1)
         conditioning = Conditioning.fit(values, knee=self.knee, common=self.common_null)
         groups = [np.arange(len(vectors.features)), *(vectors.groups().values() if self.grove else ())]

@@ -81,7 +81,14 @@ class LightGBM:
             message = f"expected lightgbm.rounds >= 1 and 0 <= last_part < 1, got {self.rounds} and {self.last_part}"
             raise ConfigError(message)
 
-    def fit(self, vectors: Vectors, labels: NDArray[np.bool_] | None = None, *, seed: int) -> FittedLightGBM:
+    def fit(
+        self,
+        vectors: Vectors,
+        labels: NDArray[np.bool_] | None = None,
+        *,
+        weight: NDArray[np.float64] | None = None,
+        seed: int,
+    ) -> FittedLightGBM:
         """Learn to tell confirmed rows from the others.
 
         Raises
@@ -92,7 +99,7 @@ class LightGBM:
         truth = _checked(labels, len(vectors))
         order = time_order(vectors)
         early = vectors.as_of[order] <= self._last_early(vectors.as_of[order])
-        task = _Task(self, vectors, truth, seed)
+        task = _Task(self, vectors, truth, np.ones(len(truth)) if weight is None else weight, seed)
         judged = _both(truth[order[early]]) and _both(truth[order[~early]])
         booster = task.stopped(order[early], order[~early]) if judged else task.boosted(order, self.rounds)
         trees = booster.best_iteration if judged else self.rounds
@@ -133,6 +140,7 @@ class _Task:
     settings: LightGBM
     vectors: Vectors
     truth: NDArray[np.bool_]
+    weight: NDArray[np.float64]
     seed: int
 
     def boosted(self, rows: NDArray[np.intp], trees: int) -> Booster:
@@ -159,7 +167,7 @@ class _Task:
         import lightgbm as lgb
 
         label = self.truth[rows]
-        weight = np.where(label, self.settings.positive_weight, 1.0)
+        weight = self.weight[rows] * np.where(label, self.settings.positive_weight, 1.0)
         names = [f"f{number}" for number in range(len(self.vectors.features))]
         quiet = {"verbosity": -1}
         return lgb.Dataset(
