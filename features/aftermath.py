@@ -1,9 +1,10 @@
 """What followed known trouble at a value: how long ago it was, since when, and what happened there unharmed.
 
 Trouble at a value ends, and not when the news of it ends. How long ago its last known trouble happened, and its first
-of the horizon, tell where in its course it is; and events there since then that nothing is known of tell that it may be
-over, but only those for which news could have come by now. How long news takes nobody says: so the *frontier* stands
-for it, the latest instant of which trouble anywhere is known.
+of the horizon, tell where in its course it is. Events there since then that nothing is known of tell that it may be
+over, and a run of trouble that lasts to the latest event that it goes on; but only by those events for which news could
+have come by now. How long news takes nobody says: so the *frontier* stands for it, the latest instant of which trouble
+anywhere is known.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AFTERMATH", "aftermath", "aftermath_features", "gather"]
 
-AFTERMATH = ("last", "first", "calm", "spared")
+AFTERMATH = ("last", "first", "calm", "spared", "run")
 _DAY = 86_400_000_000
+_LONGEST = 64  # events of a run that are counted
 
 
 def aftermath(timeline: Timeline, name: str, windows: WindowSpec) -> NDArray[np.float32]:
@@ -43,9 +45,10 @@ def aftermath(timeline: Timeline, name: str, windows: WindowSpec) -> NDArray[np.
 
     Returns
     -------
-    float32 array of shape (4, n)
+    float32 array of shape (5, n)
         Days since the latest trouble known at the value happened, and since the earliest; events there after the
-        latest, and from the earliest on but not in trouble, both up to the frontier. NaN where none is known.
+        latest, and from the earliest on but not in trouble, both up to the frontier; of the events up to the frontier
+        how many of the latest, 64 at most, are all in trouble. NaN where none is known.
     """
     found, codes = np.full((len(AFTERMATH), len(timeline)), np.nan, np.float32), timeline.dimensions[name]
     known = timeline.notes.get(TROUBLE)
@@ -66,10 +69,11 @@ def aftermath(timeline: Timeline, name: str, windows: WindowSpec) -> NDArray[np.
 
 
 def aftermath_features(name: str, shape: Shape) -> tuple[Feature, ...]:
-    """The four of a dimension, over the events of a window."""
+    """The five of a dimension, over the events of a window."""
     at, null = f"known at its value of {name}", f"no trouble is known at any value of {name} in the window"
     since = f"of an event of the last {shape.window} since"
     could = "of which news could have come, the fewest"
+    latest = f"The latest events at its value of {name} that were all trouble, of which news could have come"
     rows = (
         ("last_min", "days", f"Days from the latest trouble {at} to an event of the last {shape.window}, the least",
          f"{{value}} days after known trouble at a value of {name}"),
@@ -79,6 +83,8 @@ def aftermath_features(name: str, shape: Shape) -> tuple[Feature, ...]:
          f"{{value}} events since known trouble at a value of {name}"),
         ("spared_min", "events", f"Events not in trouble at its value of {name} {since} the earliest there, {could}",
          f"{{value}} events without trouble among those at a value of {name} with trouble"),
+        ("run_max", "events", f"{latest}, the most of an event of the last {shape.window}",
+         f"the last {{value}} events at a value of {name} were trouble"),
     )  # fmt: skip
     return tuple(
         Feature(
@@ -89,8 +95,8 @@ def aftermath_features(name: str, shape: Shape) -> tuple[Feature, ...]:
 
 
 def gather(columns: NDArray[np.float32], notes: list[NDArray[np.float32]], windows: Snapshots) -> None:
-    """Fill the four: the least over the window of days since the latest and of events, the most since the earliest."""
-    for column, note, sign in zip(columns, notes, (1.0, -1.0, 1.0, 1.0), strict=True):
+    """Fill the five: the most over the window of days since the earliest and of the run, the least of the others."""
+    for column, note, sign in zip(columns, notes, (1.0, -1.0, 1.0, 1.0, -1.0), strict=True):
         _least(column, note, np.float32(sign), windows.start, windows.stop)
 
 
@@ -151,7 +157,23 @@ def _follow(
             told[1, k] = (at[k] - at[first]) / _DAY
             told[2, k] = passed - np.searchsorted(here, at[last], side="right")
             told[3, k] = passed - np.searchsorted(here, at[first]) - known
+            told[4, k] = _run(is_known, at, gone, begin + passed)
         begin = end
+
+
+@kernel
+def _run(is_known: NDArray[np.bool_], at: NDArray[np.int64], start: int, stop: int) -> int:
+    """How many of the latest events of a stretch are in known trouble, without those of the instant of one that is not.
+
+    So the events of one instant count alike in whatever order they stand.
+    """
+    j = stop - 1
+    while j >= start and is_known[j] and stop - 1 - j < _LONGEST:
+        j -= 1
+    i = j + 1
+    while start <= j and not is_known[j] and i < stop and at[i] == at[j]:
+        i += 1
+    return stop - i
 
 
 @kernel

@@ -8,7 +8,7 @@ logarithmic beyond. The map is monotone, so a fitted tree can be rewritten with 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +65,10 @@ class Conditioning:
         keep = np.flatnonzero(np.isin(self.inputs.column, columns))
         inputs = Inputs(self.inputs.column[keep], self.inputs.indicator[keep], self.inputs.fill[keep])
         return Conditioning(inputs, self.center[keep], self.scale[keep], self.number[keep])
+
+    def alone(self) -> Conditioning:
+        """The same inputs as all there are."""
+        return replace(self, number=np.arange(len(self.number)))
 
     @classmethod
     def fit(cls, values: NDArray[np.float32], *, knee: float, common: float) -> Conditioning:

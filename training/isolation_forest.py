@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -22,13 +22,14 @@ from ..errors import ConfigError
 from .conditioning import Conditioning
 from .detector import Contributions
 from .forest import in_threads
+from .looked import Looked
 from .packing import grow
 from .reach import Reach
 from .rows import require_features, time_order
 from .tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedIsolationForest", "IsolationForest"]
 
+_OPINIONS = {"either": (True, True), "loudest": (True, False), "adding": (False, True)}
 _HEARD = 0.01  # a forest that is less of the opinion than this is not told
 _TENFOLD = 10.0  # how much less likely than the fitting rows can tell a reach may make a row
 
@@ -62,6 +64,13 @@ class IsolationForest:
         The p of the p-norm that joins the small forests' surprises.
     common_null : float
         Nulls at least this common, and at most one less this, are shown to the forest as a fact of their own.
+    columns : tuple of str
+        Names of features or families that are looked at, as shell patterns ("amount_*", "risk"); all by default.
+    high, low : tuple of str
+        The same for columns of which only values above the median are odd, and only those below it: few earlier events
+        tell a newcomer, many tell nothing.
+    opinion : {"either", "loudest", "adding"}
+        Which opinion is the score: the stronger of the two, the small forests' alone, or the whole's plus the loudest.
 
     References
     ----------
@@ -79,8 +88,17 @@ class IsolationForest:
     norm: float = 5.0
     knee: float = 3.0
     common_null: float = 0.01
+    columns: tuple[str, ...] = ()
+    high: tuple[str, ...] = ()
+    low: tuple[str, ...] = ()
+    opinion: str = "either"
 
     def __post_init__(self) -> None:
+        for patterns in ("columns", "high", "low"):
+            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
+        if self.opinion not in _OPINIONS:
+            message = f"isolation_forest.opinion is {self.opinion!r}; expected one of {', '.join(_OPINIONS)}"
+            raise ConfigError(message)
         small = [name for name in ("trees", "group_trees", "samples", "rows", "norm") if getattr(self, name) < 1]
         if small or not self.knee > 0.0:
             name = (small or ["knee"])[0]
@@ -104,19 +122,21 @@ class IsolationForest:
         """
         del labels, weight
         values = np.take(vectors.values, self._drawn(vectors, seed), axis=1)
+        looked = self.looked([(each.name, each.family, each.subject) for each in vectors.features])
+        groups = [looked.columns, *(looked.groups.values() if self.grove else ())]
         conditioning = Conditioning.fit(values, knee=self.knee, common=self.common_null)
-        groups = [np.arange(len(vectors.features)), *(vectors.groups().values() if self.grove else ())]
-        seen = conditioning.see(values)
+        sided, inputs = looked.sided(values, conditioning.center), conditioning.of(looked.columns).alone()
+        seen = inputs.see(sided)
 
         def grown(number: int) -> Forest:
             trees = self.group_trees if number else self.trees
-            own = conditioning.of(groups[number])
+            own = inputs.of(groups[number])
             return grow(own, seen, trees=trees, samples=self.samples, seed=_seed(seed, number))
 
         with ThreadPoolExecutor() as pool:
             forests = tuple(pool.map(grown, range(len(groups))))
             heard = list(pool.map(partial(_measured, values), forests)) if self.grove else []
-        reach = Reach.fit(values, conditioning, groups[1:], most=np.log(_TENFOLD * (1 + values.shape[1])))
+        reach = Reach.fit(sided, conditioning, groups[1:], most=np.log(_TENFOLD * (1 + values.shape[1])))
         tails, surprises = tuple(tail for tail, _ in heard), (surprise for _, surprise in heard)
         families, subjects = _families(vectors), tuple(each.subject for each in vectors.features)
         fitted = FittedIsolationForest(self, tuple(vectors.names), families, subjects, forests, tails, (), reach)
@@ -125,6 +145,16 @@ class IsolationForest:
         reached = fitted.reached(surprises, values, slice(0, values.shape[1]))
         shouting, adding, _ = fitted.combined(reached, values.shape[1])
         return replace(fitted, opinions=(Tail.fit(shouting), Tail.fit(adding)))
+
+    def looked(self, features: Sequence[tuple[str, str, str]]) -> Looked:
+        """Which columns are looked at, and how, of features given by name, family and subject.
+
+        Raises
+        ------
+        ConfigError
+            If a pattern fits no feature.
+        """
+        return Looked.of(features, columns=self.columns, high=self.high, low=self.low)
 
     def _drawn(self, vectors: Vectors, seed: int) -> NDArray[np.intp]:
         if len(vectors) < 2 or not vectors.features:
@@ -172,10 +202,11 @@ class FittedIsolationForest:
         """The families, in the order of the vector."""
         return list(dict.fromkeys(self.families))
 
-    @property
+    @cached_property
     def group_names(self) -> list[tuple[str, str]]:
         """Family and subject of each small forest, in the order of the forests."""
-        return list(dict.fromkeys(zip(self.families, self.subjects, strict=True)))
+        features = list(zip(self.features, self.families, self.subjects, strict=True))
+        return list(self.settings.looked(features).groups)
 
     def score(self, vectors: Vectors) -> NDArray[np.float64]:
         """Surprise in nats, float64 of shape (n,); of the plain forest the published score, 0 to 1.
@@ -273,13 +304,14 @@ class FittedIsolationForest:
         if not surprise.size:
             return shares
         power = (surprise / np.maximum(surprise.max(axis=0), 1e-300)) ** self.settings.norm
-        power /= power.sum(axis=0)
+        power /= np.maximum(power.sum(axis=0), 1e-300)
         shares[surprise.argmax(axis=0), np.arange(surprise.shape[1])] = 1.0
         return np.where(shouts, np.where(power >= _HEARD, power, 0.0), shares)
 
     def _judged(self, shouting: NDArray[np.float64], adding: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Both opinions on the common scale, float64 of shape (2, n)."""
-        return np.stack([self.opinions[0](shouting), self.opinions[1](adding)])
+        """Both opinions on the common scale, float64 of shape (2, n); one that is not asked is minus infinity."""
+        heard = np.array(_OPINIONS[self.settings.opinion])[:, None]
+        return np.where(heard, np.stack([self.opinions[0](shouting), self.opinions[1](adding)]), -np.inf)
 
     def _surprises(self, values: NDArray[np.float32], part: slice) -> Iterator[NDArray[np.float64]]:
         """Every forest's surprise at the rows of a part; equal rows are judged once."""

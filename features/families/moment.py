@@ -60,7 +60,7 @@ class Moment:
     prior_events: float = 10.0
 
     name: ClassVar[str] = "moment"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """When, then each measure, then each dimension; none but with one vector per event."""
@@ -200,6 +200,8 @@ def _after(name: str) -> tuple[Feature, ...]:
          f"{{value}} events since known trouble {here}"),
         ("spared", "events", "Events not in trouble, of which news could have come, since the earliest known trouble",
          f"{{value}} events without trouble among those with trouble {here}"),
+        ("run", "events", "The latest events, of which news could have come, that were all trouble",
+         f"the last {{value}} events {here} were trouble"),
     )  # fmt: skip
     return tuple(
         _feature(

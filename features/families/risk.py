@@ -67,7 +67,7 @@ class Risk:
     prior_events: float = 10.0
 
     name: ClassVar[str] = "risk"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Three for each risky dimension and span, the aftermath, and the entity's own; none without labels."""

@@ -99,16 +99,22 @@ def followed(pairs, event, horizon):
     there = [e.at for e, _ in pairs if e.device == event.device]
     calm = sum(last < at <= frontier for at in there)
     spared = sum(first <= at <= frontier for at in there) - len(here)
-    return (event.at - last) / DAY, (event.at - first) / DAY, calm, spared
+    unheard = [e.at for e, k in pairs if e.device == event.device and (k is None or max(k, e.at + 1) > event.at)]
+    free = max((at for at in unheard if reach <= at <= frontier), default=reach - 1)
+    run = sum(free < at <= frontier for at in here)
+    return (event.at - last) / DAY, (event.at - first) / DAY, calm, spared, min(run, 64)
+
+
+COURSE = ("last_min", "first_max", "calm_min", "spared_min", "run_max")
 
 
 def plain_aftermath(pairs, rows, horizons, every):
     """The least, of days since the first the most, over the events of a window."""
-    columns = {f"device_trouble_{what}_{every}": [] for what in ("last_min", "first_max", "calm_min", "spared_min")}
+    columns = {f"device_trouble_{what}_{every}": [] for what in COURSE}
     for row, horizon in zip(rows, horizons, strict=True):
         told = [followed(pairs, e, horizon) for e in row.now if e.device is not None]
-        known = list(zip(*[each for each in told if each is not None], strict=True)) or [[None]] * 4
-        for column, choose, values in zip(columns.values(), (min, max, min, min), known, strict=True):
+        known = list(zip(*[each for each in told if each is not None], strict=True)) or [[None]] * 5
+        for column, choose, values in zip(columns.values(), (min, max, min, min, max), known, strict=True):
             column.append(choose(values))
     return columns
 
