@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import BundleError
 from .isolation_forest import FittedIsolationForest, IsolationForest
 from .lightgbm import FittedLightGBM, LightGBM
+from .tails import FittedTails, Tails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS", "FITTED", "load_detector", "save_detector"]
 
-DETECTORS: Mapping[str, type[Detector]] = {"isolation_forest": IsolationForest, "lightgbm": LightGBM}
-FITTED: Mapping[str, type[FittedDetector]] = {"isolation_forest": FittedIsolationForest, "lightgbm": FittedLightGBM}
+DETECTORS: Mapping[str, type[Detector]] = {each.kind: each for each in (IsolationForest, LightGBM, Tails)}
+FITTED: Mapping[str, type[FittedDetector]] = {
+    each.kind: each for each in (FittedIsolationForest, FittedLightGBM, FittedTails)
+}
 
 
 def save_detector(fitted: FittedDetector, folder: Path) -> None:

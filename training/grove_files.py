@@ -56,9 +56,7 @@ def save_grove(fitted: FittedIsolationForest, folder: Path, *, settings: dict[st
     _write(folder / "inputs.arrow", inputs, [(None, forest.inputs) for forest in fitted.forests])
     tails = {"score": pa.float64(), "surprise": pa.float64()}
     _write(folder / "tails.arrow", tails, [(None, tail) for tail in fitted.tails + fitted.opinions])
-    reach, knots = fitted.reach, fitted.reach.value.shape[1] * fitted.reach.value.shape[2]
-    group, value, nats = np.repeat(reach.group, knots), reach.value.ravel(), reach.nats.ravel()
-    _store(folder / "reach.arrow", pa.table({"group": group, "value": value, "nats": nats}))
+    fitted.reach.save(folder / "reach.arrow")
 
 
 def load_grove(folder: Path) -> GroveParts:
@@ -76,7 +74,7 @@ def load_grove(folder: Path) -> GroveParts:
     curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
     features, families, subjects = (tuple(about[key]) for key in ("features", "families", "subjects"))
     tails_of, opinions = curves[: len(forests)], curves[len(forests) :]
-    tables = (forests, tails_of, opinions, _reach(read_table(folder / "reach.arrow"), len(features)))
+    tables = (forests, tails_of, opinions, Reach.load(folder / "reach.arrow", len(features)))
     return GroveParts(about["settings"], features, families, subjects, *tables)
 
 
@@ -88,17 +86,9 @@ def _write(path: Path, columns: dict[str, pa.DataType], parts: list[tuple[Any, A
     arrays["forest"] = [np.full(length, number) for number, length in enumerate(lengths)]
     arrays["tree"] = [tree for tree, _ in parts]
     joined = [pa.array(np.concatenate(arrays[name] or [np.zeros(0)])).cast(types[name]) for name in names]
-    _store(path, pa.table(joined, names=names))
-
-
-def _store(path: Path, table: pa.Table) -> None:
+    table = pa.table(joined, names=names)
     with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-
-
-def _reach(table: dict[str, np.ndarray], n_features: int) -> Reach:
-    value, nats = (table[name].reshape(n_features, 2, -1).copy() for name in ("value", "nats"))
-    return Reach(value, nats, table["group"].reshape(n_features, -1)[:, 0].copy())
 
 
 def _tree_numbers(forest: Forest) -> np.ndarray:

@@ -136,7 +136,9 @@ class IsolationForest:
         with ThreadPoolExecutor() as pool:
             forests = tuple(pool.map(grown, range(len(groups))))
             heard = list(pool.map(partial(_measured, values), forests)) if self.grove else []
-        reach = Reach.fit(sided, conditioning, groups[1:], most=np.log(_TENFOLD * (1 + values.shape[1])))
+        most = float(np.log(_TENFOLD * (1 + values.shape[1])))
+        whole = looked.odd & (looked.side != 0)[:, None]
+        reach = Reach.fit(sided, conditioning, groups[1:], whole=whole, most=most)
         tails, surprises = tuple(tail for tail, _ in heard), (surprise for _, surprise in heard)
         families, subjects = _families(vectors), tuple(each.subject for each in vectors.features)
         fitted = FittedIsolationForest(self, tuple(vectors.names), families, subjects, forests, tails, (), reach)

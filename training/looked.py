@@ -36,6 +36,11 @@ class Looked:
     groups: dict[tuple[str, str], NDArray[np.intp]]
     side: NDArray[np.int8]
 
+    @property
+    def odd(self) -> NDArray[np.bool_]:
+        """Which sides are odd, the upper and the lower: bool of shape (n_features, 2)."""
+        return np.stack([self.side >= 0, self.side <= 0], axis=1)
+
     @classmethod
     def of(
         cls,
@@ -105,6 +110,6 @@ def _fits(features: Sequence[tuple[str, str, str]], patterns: Sequence[str]) -> 
     useless = np.flatnonzero(~fits.any(axis=1))
     if len(useless):
         names = ", ".join(dict.fromkeys(family for _, family, _ in features))
-        message = f"isolation_forest: no feature or family fits {patterns[useless[0]]!r}; the families are {names}"
+        message = f"no feature or family fits {patterns[useless[0]]!r}; the families are {names}"
         raise ConfigError(message)
     return np.asarray(fits.any(axis=0))

@@ -7,6 +7,9 @@ column's own unit), on either side, and told in nats. The farthest tenth of the 
 values are far out and not how far, so that some trouble among the fitting rows does not set the measure by which
 trouble is told. Of several columns the farthest speaks, less what choosing among them is worth (Bonferroni).
 
+Of a column of which one side alone is odd the whole of that side is told, from the median on, by how few of the fitting
+rows lie as far out: a forest tells what is rare, and the low numbers of newcomers need not be.
+
 The curve is kept as knots in the column's own unit, so that scoring is comparisons and interpolation, the same bits
 everywhere.
 """
@@ -18,11 +21,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pyarrow as pa
 
 from ..features.kernels import kernel
+from .bundles import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -64,6 +70,7 @@ class Reach:
         conditioning: Conditioning,
         groups: Sequence[NDArray[np.intp]],
         *,
+        whole: NDArray[np.bool_],
         most: float,
     ) -> Self:
         """Measure the tails of the fitting rows.
@@ -75,6 +82,8 @@ class Reach:
             Of these values.
         groups : sequence of int arrays
             The columns of each group.
+        whole : bool array of shape (n_features, 2)
+            Whether the upper and the lower side are told from the median on, where a column of its own says nothing.
         most : float
             Nats that no group goes beyond.
         """
@@ -85,7 +94,11 @@ class Reach:
         def tails(column: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
             seen = conditioning.see_column(column, values[column])
             known, far = seen[~np.isnan(seen)].astype(np.float64), most + np.log(among[column])
-            return [_tail(sign * known, len(seen), far) for sign in (1.0, -1.0)]
+            return [
+                _whole_side(sign * known, len(seen), tail) if all_of_it else tail
+                for sign, all_of_it in zip((1.0, -1.0), whole[column], strict=True)
+                for tail in [_tail(sign * known, len(seen), far)]
+            ]
 
         with ThreadPoolExecutor() as pool:
             made = np.array(list(pool.map(tails, range(len(values))))).reshape(len(values), 2, 2, _KNOTS)
@@ -94,6 +107,27 @@ class Reach:
         asked = np.repeat(np.arange(len(values), dtype=np.int32), 2 * _KNOTS)
         raw = conditioning.raw_thresholds(asked, np.nan_to_num(places).ravel()).reshape(places.shape)
         return cls(np.where(np.isnan(places), np.float32(np.nan), raw), nats, group)
+
+    def save(self, path: Path) -> None:
+        """Write one Arrow file with the knots of every column."""
+        knots = self.value.shape[1] * self.value.shape[2]
+        columns = {"group": np.repeat(self.group, knots), "value": self.value.ravel(), "nats": self.nats.ravel()}
+        table = pa.table(columns)
+        with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(table)
+
+    @classmethod
+    def load(cls, path: Path, n_features: int) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If the file is missing or unreadable.
+        """
+        table = read_table(path)
+        value, nats = (table[name].reshape(n_features, 2, -1).copy() for name in ("value", "nats"))
+        return cls(value, nats, table["group"].reshape(n_features, -1)[:, 0].copy())
 
     def of(self, values: NDArray[np.float32], part: slice, n_groups: int) -> NDArray[np.float64]:
         """How far each group of columns reaches, in nats: float64 of shape (n_groups, rows of the part), 0 within.
@@ -135,6 +169,22 @@ def _tail(values: NDArray[np.float64], rows: int, far: float) -> tuple[NDArray[n
     excess = float((told.sum() + (len(beyond) - len(told)) * told[-1]) / len(told))
     nats = np.linspace(first, far, _KNOTS)
     return begin + (nats - first) * excess, nats
+
+
+def _whole_side(
+    values: NDArray[np.float64], rows: int, tail: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Knots from the median on: half of them tell the share of rows that lie as far out, the others the tail beyond."""
+    known, half = np.sort(values), _KNOTS // 2
+    if not len(known) or known[-1] <= known[0]:
+        return tail
+    tailed = bool(np.isfinite(tail[0][0]))
+    shares = np.geomspace(0.5, _TAIL if tailed else 1.0 / len(known), half)
+    begin = known[np.minimum((len(known) * (1.0 - shares)).astype(np.intp), len(known) - 1)]
+    nats = -np.log((1.0 + len(known) - np.searchsorted(known, begin, side="left")) / (1.0 + rows))
+    kept = np.linspace(0, _KNOTS - 1, half).astype(np.intp)
+    far, beyond = (each[kept] for each in tail) if tailed else (np.repeat(begin[-1], half), np.repeat(nats[-1], half))
+    return np.maximum.accumulate(np.append(begin, far)), np.maximum.accumulate(np.append(nats, beyond))
 
 
 @kernel

@@ -11,10 +11,12 @@ from peculiar.training.reach import Reach
 MOST = np.log(1e6)
 
 
-def reach_of(values: np.ndarray, groups: list[list[int]], most: float = MOST) -> Reach:
+def reach_of(values: np.ndarray, groups: list[list[int]], most: float = MOST, side: list[int] | None = None) -> Reach:
     """The reach of some columns (n_features, n)."""
     conditioning = Conditioning.fit(values, knee=3.0, common=0.01)
-    return Reach.fit(values, conditioning, [np.array(columns) for columns in groups], most=most)
+    groups = [np.array(columns) for columns in groups]
+    whole = np.array([[each > 0, each < 0] for each in side or [0] * len(values)])
+    return Reach.fit(values, conditioning, groups, whole=whole, most=most)
 
 
 def asked(reach: Reach, *rows: list[float], groups: int = 1) -> np.ndarray:
@@ -108,3 +110,21 @@ def test_a_part_of_the_rows_is_told_as_in_the_whole():
     reach = reach_of(values, [[0, 2], [1, 3]])
     whole = reach.of(values, slice(0, 5_000), 2)
     assert np.array_equal(reach.of(values, slice(1_234, 3_000), 2), whole[:, 1_234:3_000])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_an_odd_side_all_is_told_by_the_share_of_rows(sign):
+    """Where one side alone is odd a value there is told by the share of rows as far out, the other side by nothing."""
+    values = sign * np.random.default_rng(0).normal(size=(1, 50_000)).astype(np.float32)
+    reach = reach_of(values, [[0]], side=[sign])
+    for share in (0.3, 0.1, 0.02):
+        at = np.quantile(values, 1 - share if sign > 0 else share)
+        assert asked(reach, [at])[0, 0] == pytest.approx(-np.log(2 * share), abs=0.15)
+    assert asked(reach, [-sign * 2.0])[0, 0] == 0.0
+
+
+def test_a_sided_column_of_few_values_is_told_too():
+    """A count that is nearly always nothing has no tail to fit, and its few ones still count as rare."""
+    values = np.zeros((1, 1000), np.float32)
+    values[0, :10] = 1.0
+    assert asked(reach_of(values, [[0]], side=[1]), [0.0], [1.0])[0].round(1).tolist() == [0.0, 3.8]
