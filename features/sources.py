@@ -214,7 +214,7 @@ def _to_arrow(source: object) -> pa.Table:
         return pa.Table.from_batches([source])
     if isinstance(source, pa.RecordBatchReader):
         return source.read_all()
-    if type(source).__module__.startswith("pandas."):
+    if type(source).__module__.partition(".")[0] == "pandas":
         with warnings.catch_warnings():  # pyarrow reads zoned columns in a way that pandas 3 is about to change
             warnings.filterwarnings("ignore", message="Series.values returning an ndarray", category=DeprecationWarning)
             return pa.Table.from_pandas(source, preserve_index=False)

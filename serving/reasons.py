@@ -148,6 +148,8 @@ class _Teller:
 
     def _everyone(self, feature: Feature, value: float) -> str:
         population = self.model.population
+        if np.isnan(population.quantile(feature.name, 0.5)):
+            return f"none of the {self.noun} that were learned from has such a number"
         if value >= population.quantile(feature.name, 0.5):
             return (
                 f"99 of 100 {self.noun} stay at or under {say(population.quantile(feature.name, 0.99), feature.unit)}"

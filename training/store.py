@@ -31,6 +31,7 @@ EXPERIMENT = "peculiar"
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # an event log is nobody else's business, nor that they are being looked at
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default of 7 keeps a client of a dead server waiting for 4 minutes
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # standard error is for our own bar, and for errors
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output belongs to the command line
 }
 

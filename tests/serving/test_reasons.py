@@ -254,6 +254,14 @@ def test_a_low_value_is_held_against_the_low_end():
     assert told(toy, row(0, np.nan, 600, 1, 1)) == ["0 rides; 99 of 100 days are at or over 0"]
 
 
+def test_a_number_that_nobody_had_in_training_is_told_as_that():
+    """Where the population has no value of a feature, the sentence says so instead of comparing with nothing."""
+    toy = Toy([1.0, 0, 0, 0, 0])
+    nobody = histogram([np.full(100, np.nan, np.float32)])[0]
+    toy.population = Population(histograms={**toy.population.histograms, "rides_1d": nobody})
+    assert told(toy, row(7, np.nan, 600, 1, 1)) == ["7 rides; none of the days that were learned from has such a number"]
+
+
 def test_what_lowered_the_score_is_no_reason():
     """A feature that made the row look ordinary is not told, nor one that helps a detector but no reader."""
     toy = Toy([-1.0, 0, 0, 0.5, 3.0])
