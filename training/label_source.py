@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from .labels import Locate
 
-__all__ = ["ENTITY", "INSTANT", "LabelSource"]
+__all__ = ["ENTITY", "EVENT", "INSTANT", "LabelSource"]
 
 ENTITY = ("entity", "user_id", "entity_id", "user", "customer_id", "account_id", "card_id")
 EVENT = ("event_id", "id", "transaction_id")
 INSTANT = ("at", "ts", "timestamp", "time")
-VALUE = ("label", "is_fraud", "value", "is_anomaly", "target", "y")
+VALUE = ("label", "is_fraud", "value", "is_anomaly", "target", "y", "verdict")
+_YES, _NO, _NOTHING = ("1", "1.0", "true", "confirmed"), ("0", "0.0", "false", "cleared"), ("", "unknown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,7 @@ class LabelSource:
         return who.cast(pa.string()), at, at + 1
 
     def by_entity(self, locate: Locate | None) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.int64]]:
-        """Who, from and to of labels about entities over time."""
-        """Rows about a stretch of time; among them a row without one may name an event instead."""
+        """Who, from and to of labels about entities over time; a row without a time may name an event instead."""
         who = self.text(str(self.find(*ENTITY)))
         begin = str(self.find("from") or self.find(*INSTANT))
         named = self.named_events(begin) if locate is not None else np.zeros(len(who), np.bool_)
@@ -83,21 +83,21 @@ class LabelSource:
         return np.asarray(only.to_numpy(), np.bool_)
 
     def times(self, name: str, but: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """A column of instants, microseconds since 1970 UTC."""
-        """A column of times, each of which has to be there, except in the rows of ``but``."""
+        """A column of instants, microseconds since 1970 UTC; each has to be there, except in the rows of ``but``."""
         from ..features.columns import times
 
         column = self.table[str(self.find(name))]
-        if pa.types.is_integer(column.type) and not column.null_count:
-            return column.cast(pa.int64()).to_numpy()
-        read = times(column, self.zone)
-        bad = read.null | read.unreadable | read.zoneless
+        if pa.types.is_integer(column.type):
+            at, bad = column.cast(pa.int64()).fill_null(0).to_numpy(), column.is_null().to_numpy()
+        else:
+            read = times(column, self.zone)
+            at, bad = read.at, read.null | read.unreadable | read.zoneless
         wrong = np.flatnonzero(bad if but is None else bad & ~but)
         if len(wrong):
             came = column[int(wrong[0])].as_py()
             message = f"{self.name}: {name} of row {wrong[0]} is {came!r}; expected a time such as 2025-03-01T08:00:00Z"
             raise LabelError(message)
-        return read.at
+        return at
 
     def text(self, name: str) -> pa.Array:
         """A column as text; nulls if there is none."""
@@ -109,17 +109,37 @@ class LabelSource:
         column = self.find(*VALUE)
         if column is None:
             return pa.array(np.ones(len(self.table), np.bool_))
-        words = pc.utf8_lower(_flat(self.table[column]).cast(pa.string()))
-        words = pc.if_else(pc.equal(words, ""), None, words)
-        yes, no = (pc.is_in(words, value_set=pa.array(set_)) for set_ in (["1", "1.0", "true"], ["0", "0.0", "false"]))
+        words = pc.utf8_lower(pc.utf8_trim_whitespace(_flat(self.table[column]).cast(pa.string())))
+        words = pc.if_else(pc.is_in(words, value_set=pa.array(_NOTHING)), None, words)
+        yes, no = (pc.is_in(words, value_set=pa.array(set_)) for set_ in (_YES, _NO))
         odd = pc.and_(pc.is_valid(words), pc.invert(pc.or_(yes, no))).to_numpy(zero_copy_only=False)
         if odd.any():
             row = int(odd.argmax())
             message = (
-                f"{self.name}: {column} of row {row} is {words[row].as_py()!r}; expected 0, 1, true, false or nothing"
+                f"{self.name}: {column} of row {row} is {words[row].as_py()!r}; expected 0, 1, true, false, confirmed, "
+                "cleared, unknown or nothing"
             )
             raise LabelError(message)
         return pc.if_else(pc.is_valid(words), yes, None)
+
+    def chance(self) -> pa.Array:
+        """How likely it was that anybody looked, in (0, 1]; 1 where nothing is said."""
+        from ..features.columns import numbers
+
+        name = self.find("chance")
+        if name is None:
+            return pa.array(np.ones(len(self.table)))
+        column = pa.chunked_array([_flat(self.table[name])])
+        value, unreadable = numbers(column)
+        given = ~np.isnan(value)
+        wrong = np.flatnonzero(unreadable | (given & ~((value > 0.0) & (value <= 1.0))))
+        if len(wrong):
+            row = int(wrong[0])
+            message = (
+                f"{self.name}: {name} of row {row} is {column[row].as_py()!r}; expected a number over 0 and up to 1"
+            )
+            raise LabelError(message)
+        return pa.array(np.where(given, value, 1.0))
 
     def check(self, start: NDArray[np.int64], stop: NDArray[np.int64], usable: NDArray[np.bool_]) -> None:
         """Refuse stretches of time without length."""

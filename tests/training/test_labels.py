@@ -19,6 +19,9 @@ from peculiar.training.labels import Labels, confirmed, entities_known_bad, read
 HOUR = DAY // 24
 SMALL = st.integers(0, 12)
 label_rows = st.lists(st.tuples(st.sampled_from("abcz"), SMALL, st.integers(1, 6), SMALL, st.booleans()), max_size=12)
+# Few stretches, so that many labels are about the same one.
+said_again = st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.integers(1, 2), SMALL, st.booleans())
+labels_again = label_rows | st.lists(said_again, max_size=16)
 window_rows = st.lists(st.tuples(st.sampled_from("abcd"), SMALL, st.integers(1, 4)), max_size=12)
 
 
@@ -40,14 +43,51 @@ def windows(rows):
     )
 
 
-@given(label_rows, window_rows, st.none() | SMALL)
+def in_force(rows, by):
+    """The plain rule: of what was said by then of a stretch the last word holds, of two at once the worse."""
+    heard = [row for row in rows if by is None or row[3] <= by]
+    last = {}
+    for row in sorted(heard, key=lambda row: (row[3], row[4])):
+        last[row[:3]] = row
+    return set(last.values())
+
+
+@given(labels_again, st.none() | SMALL)
+def test_a_later_word_takes_the_place_of_an_earlier_one(labels, by):
+    """At every moment the labels that hold are those of a plain walk through what was said, in any order of rows."""
+    for rows in (labels, labels[::-1]):
+        held = labels_of(rows).known(by).table.to_pylist()
+        found = [(row["entity"], row["from"], row["to"] - row["from"], row["known_at"], row["value"]) for row in held]
+        assert len(found) == len(set(found))
+        assert set(found) == in_force(rows, by)
+
+
+@given(labels_again, SMALL, SMALL)
+def test_what_was_heard_tells_every_earlier_moment(labels, by, later):
+    """Cutting off what is said later changes nothing of what held before the cut, and names what held is final."""
+    early, late = sorted((by, later))
+    heard, said = labels_of(labels).heard(late), labels_of(labels)
+    assert heard.known(early).table.equals(said.known(early).table)
+    assert heard.known(None).table.equals(said.known(late).table)
+    assert said.known(early).known(None).table.equals(said.known(early).table)
+
+
+@given(labels_again, window_rows, st.none() | SMALL)
 def test_a_window_is_confirmed_exactly_when_it_overlaps_a_known_positive(labels, rows, by):
-    """On random intervals the vectorised answer is that of comparing each window with each label."""
-    expected = [
-        any(w == e and v and s < a + n and a < s + m and (by is None or k <= by) for w, s, m, k, v in labels)
-        for e, a, n in rows
-    ]
+    """On random intervals the vectorised answer is that of comparing each window with each label that holds."""
+    held = in_force(labels, by)
+    expected = [any(w == e and v and s < a + n and a < s + m for w, s, m, _, v in held) for e, a, n in rows]
     assert confirmed(windows(rows), labels_of(labels), known_by=by).tolist() == expected
+
+
+def test_of_labels_known_at_once_the_order_of_rows_decides_nothing():
+    """Two labels that differ in chance, scenario or reviewer alone: the same one holds however the rows come."""
+    said = {"entity": ["a"] * 4, "from": [0] * 4, "to": [5] * 4, "known_at": [7, 7, 7, 3], "label": [1, 1, 1, 1]}
+    table = pa.table({**said, "chance": [1.0, 0.5, 0.5, 0.1], "scenario": ["x", "y", "y", None],
+                      "reviewer": ["ann", "ben", "ann", "cyd"]})  # fmt: skip
+    held = {str(read_labels(table.take(order)).known(None).table.to_pylist()) for order in ([0, 1, 2, 3], [3, 2, 1, 0])}
+    assert len(held) == 1
+    assert "'chance': 0.5, 'reviewer': 'ben'" in held.pop()
 
 
 def test_touching_is_not_overlapping():
@@ -99,6 +139,20 @@ def test_known_bad_from_the_first_day_that_begins_after():
     assert not entities_known_bad(rows, labels_of([("a", 0, 1, DAY, False)]), since=0).any()
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.just(1), st.integers(0, 5), st.booleans())),
+       st.integers(0, 1))  # fmt: skip
+def test_per_day_an_entity_is_known_bad_while_a_label_holds(labels, since):
+    """On random labels, some of them replaced, the answer is that of asking on each day what held when it began."""
+    rows = windows([(who, day * DAY, DAY) for who in "ab" for day in range(7)])
+    scaled = [(who, start, length, known * DAY - 5, value) for who, start, length, known, value in labels]
+    expected = [
+        any(who == e and v and s >= since for e, s, _, _, v in in_force(scaled, day * DAY))
+        for who in "ab"
+        for day in range(7)
+    ]
+    assert entities_known_bad(rows, labels_of(scaled), since=since).tolist() == expected
+
+
 def test_labels_by_event_are_tied_to_entity_and_instant():
     """An event's label covers the event's microsecond; ids that no event has are left out and counted."""
 
@@ -108,10 +162,39 @@ def test_labels_by_event_are_tied_to_entity_and_instant():
     table = pa.table({"event_id": [7, 8, 9], "is_fraud": [1, 1, 0], "scenario": [2, 1, None]})
     labels = read_labels(table, locate=locate, delay=1000)
     assert labels.left_out == {"no event has this id": 1}
-    assert labels.table.to_pylist() == [
+    assert labels.table.drop_columns(["chance", "reviewer"]).to_pylist() == [
         {"entity": "ann", "from": 50, "to": 51, "known_at": 1051, "scenario": "2", "value": True},
         {"entity": "bob", "from": 70, "to": 71, "known_at": 1071, "scenario": None, "value": False},
     ]
+    assert labels.table.select(["chance", "reviewer"]).to_pylist() == [{"chance": 1.0, "reviewer": None}] * 2
+
+
+@pytest.mark.parametrize("column", ["label", "verdict", "is_fraud"])
+def test_words_say_what_numbers_say(column):
+    """Confirmed, cleared and unknown are read whatever their case; unknown is left out, and not taken for cleared."""
+    words = ["Confirmed", "cleared", "UNKNOWN", " true ", "0", None, ""]
+    labels = read_labels(pa.table({"entity": list("abcdefg"), "at": [1] * 7, column: words}))
+    assert labels.table["entity"].to_pylist() == ["a", "b", "d", "e"]
+    assert labels.table["value"].to_pylist() == [True, False, True, False]
+    assert labels.left_out == {"no label given": 3}
+
+
+@pytest.mark.parametrize("kind", ["float", "text", "dictionary"])
+def test_a_chance_is_read_and_none_given_is_certainty(kind):
+    """Numbers, their text and their codes give the same chances; null is 1."""
+    given_chances = pa.array([0.25, None, 1.0])
+    column = given_chances if kind == "float" else given_chances.cast(pa.string())
+    column = column.dictionary_encode() if kind == "dictionary" else column
+    who = {"entity": ["a", "b", "c"], "at": [1] * 3, "reviewer": ["ann", None, "ben"]}
+    labels = read_labels(pa.table({**who, "chance": column}))
+    assert labels.table["chance"].to_pylist() == [0.25, 1.0, 1.0]
+    assert labels.table["reviewer"].to_pylist() == ["ann", None, "ben"]
+
+
+def test_the_report_counts_what_holds_in_the_end():
+    """A label that was replaced is counted as such, and not as a confirmation."""
+    labels = labels_of([("a", 0, 5, 1, True), ("a", 0, 5, 2, False), ("b", 0, 5, 1, True)])
+    assert str(labels) == "3 labels about 2 entities: 1 confirmed, 1 cleared, 1 replaced"
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "pandas"])
@@ -148,6 +231,9 @@ def test_files_and_frames_mean_the_same(kind, tmp_path):
         ({"entity": ["a"], "from": [3], "to": [3]}, "row 0 ends no later than it begins"),
         ({"entity": ["a"], "at": ["yesterday"]}, "at of row 0 is 'yesterday'"),
         ({"entity": ["a"], "at": [3], "label": ["maybe"]}, "label of row 0 is 'maybe'"),
+        ({"entity": ["a", "b"], "at": [3, 3], "chance": [0.5, 0.0]}, "chance of row 1 is 0.0; expected a number over"),
+        ({"entity": ["a", "b"], "at": [3, 3], "chance": [None, 1.5]}, "chance of row 1 is 1.5"),
+        ({"entity": ["a"], "at": [3], "chance": ["often"]}, "chance of row 0 is 'often'"),
     ],
 )
 def test_unusable_labels_are_refused_with_the_way_out(columns, message):
