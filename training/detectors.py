@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from .isolation_forest import FittedIsolationForest, IsolationForest
+from .joint import FittedJoint, Joint
 from .lightgbm import FittedLightGBM, LightGBM
 from .tails import FittedTails, Tails
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTORS", "FITTED", "load_detector", "save_detector"]
 
-DETECTORS: Mapping[str, type[Detector]] = {each.kind: each for each in (IsolationForest, LightGBM, Tails)}
+DETECTORS: Mapping[str, type[Detector]] = {each.kind: each for each in (IsolationForest, Joint, LightGBM, Tails)}
 FITTED: Mapping[str, type[FittedDetector]] = {
-    each.kind: each for each in (FittedIsolationForest, FittedLightGBM, FittedTails)
+    each.kind: each for each in (FittedIsolationForest, FittedJoint, FittedLightGBM, FittedTails)
 }
 
 

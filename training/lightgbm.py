@@ -15,20 +15,23 @@ import numpy as np
 from ..errors import BundleError, ConfigError, LabelError
 from .bundles import FORMAT, read_about
 from .detector import Contributions
+from .looked import Looked
 from .rows import require_features, time_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lightgbm import Booster, Dataset
     from numpy.typing import NDArray
 
+    from ..features.family import Feature
     from ..features.vectors import Vectors
 
-__all__ = ["FittedLightGBM", "LightGBM"]
+__all__ = ["FittedLightGBM", "LightGBM", "read_model"]
 
 _SMALL = 20_000_000  # values
+_METHOD = "basic"  # of holding a direction
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class LightGBM:
         Share of the rows, the latest in time, that early stopping judges by; with 0 there are just ``rounds`` trees.
     refit : bool
         Fit all rows again with the number of trees found, so that the latest labels are learned too.
+    rising, falling : tuple of str
+        Names of features or families, as shell patterns ("*_trouble_rate_*", "sharing"): with all else equal, more of
+        such a feature never lowers the score, or never raises it. ``falling`` has the last word.
     threads : int
         0 takes one core for small data, where threads wait for each other more than they work, else all; changes the
         speed, never the model.
@@ -74,9 +80,13 @@ class LightGBM:
     patience: int = 50
     last_part: float = 0.2
     refit: bool = True
+    rising: tuple[str, ...] = ()
+    falling: tuple[str, ...] = ()
     threads: int = 0
 
     def __post_init__(self) -> None:
+        for patterns in ("rising", "falling"):
+            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
         if self.rounds < 1 or not 0.0 <= self.last_part < 1.0:
             message = f"expected lightgbm.rounds >= 1 and 0 <= last_part < 1, got {self.rounds} and {self.last_part}"
             raise ConfigError(message)
@@ -128,6 +138,27 @@ class LightGBM:
             "verbosity": -1,
         }
 
+    def directions(self, features: Sequence[Feature]) -> dict[str, Any]:
+        """Which way the score may go with each feature, in LightGBM's words: nothing where it is free to go any way.
+
+        Raises
+        ------
+        ConfigError
+            If a pattern fits no feature.
+
+        Examples
+        --------
+        >>> from peculiar.features.family import Feature
+        >>> rate = Feature("shop_trouble_rate_7d", "risk", "rate", "Rate.", "never null", "{value}")
+        >>> LightGBM(rising=("*_trouble_rate_*",)).directions([rate])["monotone_constraints"]
+        [1]
+        """
+        if not self.rising and not self.falling:
+            return {}
+        named = [(each.name, each.family, each.subject) for each in features]
+        way = Looked.of(named, columns=(), high=self.rising, low=self.falling).side
+        return {"monotone_constraints": way.tolist(), "monotone_constraints_method": _METHOD}
+
     def _last_early(self, as_of: NDArray[np.int64]) -> np.int64:
         """The end of the early part: whole instants, so rows of one moment are never on both sides."""
         return as_of[max(0, int(len(as_of) * (1.0 - self.last_part)) - 1)]
@@ -161,7 +192,8 @@ class _Task:
     def _parameters(self, rows: NDArray[np.intp]) -> dict[str, Any]:
         small = len(rows) * len(self.vectors.features) < _SMALL
         threads = self.settings.threads or (1 if small else 0)
-        return self.settings.parameters(self.seed) | {"num_threads": threads}
+        directed = self.settings.directions(self.vectors.features)
+        return self.settings.parameters(self.seed) | directed | {"num_threads": threads}
 
     def _data(self, rows: NDArray[np.intp], reference: Dataset | None = None) -> Dataset:
         import lightgbm as lgb
@@ -254,12 +286,24 @@ class FittedLightGBM:
             If a file is missing or unreadable, or of another format.
         """
         about = read_about(folder, cls.kind)
-        try:
-            text = (folder / "model.txt").read_bytes().decode()
-        except (OSError, UnicodeDecodeError) as error:
-            message = f"{folder / 'model.txt'} cannot be read ({error}); save the detector again"
-            raise BundleError(message) from error
-        return cls(LightGBM(**about["settings"]), tuple(about["features"]), tuple(about["families"]), text)
+        return cls(
+            LightGBM(**about["settings"]), tuple(about["features"]), tuple(about["families"]), read_model(folder)
+        )
+
+
+def read_model(folder: Path) -> str:
+    """LightGBM's own text, of a folder with a fitted detector.
+
+    Raises
+    ------
+    BundleError
+        If it is missing or unreadable.
+    """
+    try:
+        return (folder / "model.txt").read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{folder / 'model.txt'} cannot be read ({error}); save the detector again"
+        raise BundleError(message) from error
 
 
 def _checked(labels: NDArray[np.bool_] | None, rows: int) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from peculiar.errors import BundleError, PlanMismatchError
 from peculiar.training.detector import Detector, FittedDetector
 from peculiar.training.detectors import DETECTORS, FITTED, load_detector, save_detector
 from peculiar.training.isolation_forest import IsolationForest
+from peculiar.training.joint import Joint
 from peculiar.training.lightgbm import LightGBM
 from peculiar.training.tails import Tails
 
@@ -24,6 +25,7 @@ SMALL = {
     "grove": IsolationForest(trees=20, group_trees=10, samples=128),
     "forest": IsolationForest(trees=20, samples=128, grove=False),
     "lightgbm": LightGBM(rounds=30, patience=10),
+    "joint": Joint(rounds=30, min_leaf=20),
     "tails": Tails(),
 }
 
@@ -187,7 +189,7 @@ def test_a_folder_cannot_choose_what_is_imported(tmp_path):
     with pytest.raises(BundleError, match="does not name a detector"):
         load_detector(tmp_path)
     (tmp_path / "detector.json").write_text(json.dumps({"kind": "os.system"}))
-    with pytest.raises(BundleError, match="isolation_forest, lightgbm"):
+    with pytest.raises(BundleError, match="isolation_forest, joint, lightgbm, tails"):
         load_detector(tmp_path)
     (tmp_path / "detector.json").write_text("{")
     with pytest.raises(BundleError, match="does not name a detector"):

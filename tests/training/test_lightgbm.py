@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toys import feature, vectors_of
 
 from peculiar.errors import ConfigError, LabelError
@@ -102,3 +104,49 @@ def test_labels_it_cannot_learn_from_are_refused():
         SETTINGS.fit(vectors, labels[1:], seed=0)
     with pytest.raises(ConfigError, match="rounds >= 1"):
         LightGBM(rounds=0)
+
+
+@pytest.fixture(scope="module")
+def directed():
+    """One fit in which the first feature, unlike its labels, has to rise and the family of the last two to fall."""
+    vectors, labels = task()
+    values = vectors.values.copy()
+    values[0] = np.where(np.random.default_rng(5).random(len(vectors)) < 0.1, np.nan, -values[1])
+    return replace(SETTINGS, rising=("f0", "f4"), falling=("family 2",), leaves=63, min_leaf=2).fit(
+        replace(vectors, values=values), labels, seed=1
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(-4, 4, width=32), min_size=6, max_size=6), st.data())
+def test_a_direction_is_kept_everywhere(directed, row, data):
+    """More of a rising feature never lowers a score, more of a falling one never raises it, also if it is both."""
+    number = data.draw(st.sampled_from([0, 4, 5]))
+    path = np.repeat(np.array([row], np.float32), 9, axis=0)
+    path[:, number] = np.linspace(-5, 5, 9)
+    steps = np.diff(directed.score(replace(vectors_of(path), features=task()[0].features)))
+    assert (steps >= 0).all() if number == 0 else (steps <= 0).all()
+
+
+def test_without_a_direction_it_would_not_be_kept():
+    """Left free, scores rise with the feature that has to fall above, so that the test above can fail."""
+    vectors, labels = task()
+    path = np.full((9, 6), 1.5)
+    path[:, 4] = np.linspace(-3, 3, 9)
+    scores = SETTINGS.fit(vectors, labels, seed=1).score(vectors_of(path))
+    assert scores[-1] > scores[0] + 1
+
+
+def test_directions_come_from_names_and_families():
+    """A pattern is held against names and families; what none fits is free, and then LightGBM is told nothing."""
+    features = task()[0].features
+    told = LightGBM(rising=["f[12]", "family 2"], falling=["f5"]).directions(features)
+    assert told["monotone_constraints"] == [0, 1, 1, 0, 1, -1]
+    assert LightGBM().directions(features) == {}
+
+
+def test_a_direction_that_fits_nothing_is_named():
+    """A pattern of a feature that is not there is a slip, and the error names it."""
+    vectors, labels = task(200)
+    with pytest.raises(ConfigError, match=r"no feature or family fits 'trouble_\*'; the families are family 0"):
+        LightGBM(rising=("trouble_*",)).fit(vectors, labels, seed=0)
