@@ -1,7 +1,9 @@
 """Reasons: what was seen, what is usual for the entity, what is usual for everyone, in words.
 
 A detector says how much each feature moved the score. Features that judge the same thing (a count, its z, its ratio)
-are one reason, told by the plain number; the family that speaks loudest comes first.
+are one reason, told by the plain number; the family that speaks loudest comes first. Of numbers that go together
+(rides, vehicles ridden, pauses between them) a detector may use any one, so those that carry next to nothing of the
+score come last, in the order of how far they are from what is usual, even if it lowered the score by next to nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ __all__ = ["Reason", "explain"]
 _BATCH = 2048
 _UNREMARKABLE = (0.05, 0.95)  # what lies between these quantiles of everyone's is not what a reader wants told first
 _TWICE = 1.0  # log2 of the ratio to the own usual
+_LIGHT = 0.05  # of all that raised the score: which of many numbers that go together carries so little is chance
+_RAREST = 2.0**-20
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _WHOLE = ("events", "values", "windows", "days")
 
@@ -100,11 +104,20 @@ class _Teller:
         for n in np.flatnonzero(parts):
             weights[self.subjects[n]] = weights.get(self.subjects[n], 0.0) + parts[n]
         loud = {self.subjects[n] for n in np.flatnonzero((self.families == contributions.family[row]) & (parts > 0.0))}
+        light = _LIGHT * sum(max(0.0, weight) for weight in weights.values())
         chosen = {
-            subject: self._worth_telling(subject, numbers, position) for subject in weights if weights[subject] > 0
+            subject: self._worth_telling(subject, numbers, position)
+            for subject, weight in weights.items()
+            if weight > -light
         }
         plain = {subject for subject, number in chosen.items() if not self._remarkable(number, position)}
-        by_weight = sorted(chosen, key=lambda subject: (subject in plain, -weights[subject], subject))
+        chosen = {subject: number for subject, number in chosen.items() if weights[subject] > 0 or subject not in plain}
+
+        def place(subject: str) -> tuple[bool, bool, float, str]:
+            weight, telling = weights[subject], self._telling(chosen[subject], position)
+            return (subject in plain, weight < light, -weight if weight >= light else -telling, subject)
+
+        by_weight = sorted(chosen, key=place)
         first = next((subject for subject in by_weight if subject in loud and subject not in plain), None)
         order = sorted(by_weight, key=lambda subject: subject != first)
         return [self._reason(chosen[subject], position, weights[subject], parts) for subject in order[:most]]
@@ -128,6 +141,14 @@ class _Teller:
         ratio = self.column.get(f"{feature.name}_ratio_vs_own")
         moved = 0.0 if ratio is None else np.nan_to_num(float(self.vectors.values[ratio, row]))
         return not low <= value or below >= most or abs(moved) >= _TWICE
+
+    def _telling(self, number: int, row: int) -> float:
+        """How far a number is from everyone's or from the entity's own usual, in bits: the farther of the two."""
+        feature, value = self.vectors.features[number], self.vectors.values[number, row : row + 1]
+        below = float(self.model.population.share_below(feature.name, value)[0])
+        ratio = self.column.get(f"{feature.name}_ratio_vs_own")
+        moved = 0.0 if ratio is None else abs(float(np.nan_to_num(self.vectors.values[ratio, row])))
+        return moved if np.isnan(below) else max(moved, -float(np.log2(max(1.0 - below, _RAREST))))
 
     def _reason(self, number: int, row: int, weight: float, parts: NDArray[np.float64]) -> Reason:
         feature = self.vectors.features[number]

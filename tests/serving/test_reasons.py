@@ -53,40 +53,53 @@ def remarkable(model, vectors: Vectors, name: str, row: int) -> bool:
     return value < low or below >= 0.95 or (not np.isnan(moved) and abs(moved) >= 1.0)
 
 
+def astonishing(model, vectors: Vectors, name: str, row: int) -> float:
+    """Bits by which a value is rare from above among everyone, or doublings from the own usual, if those are more."""
+    value, ratio = vectors.column(name)[row], f"{name}_ratio_vs_own"
+    moved = abs(float(np.nan_to_num(vectors.column(ratio)[row]))) if ratio in vectors.names else 0.0
+    below = float(model.population.share_below(name, np.array([value], np.float32))[0])
+    return moved if np.isnan(below) else max(moved, -np.log2(max(1 - below, 2.0**-20)))
+
+
 def plain_reasons(model, vectors: Vectors, row: int, most: int) -> list[tuple[str, float]]:
     """The rule in plain words: which numbers are told, with which weight, in which order.
 
     What a feature adds counts for the number it judges, and a number for its subject; features without a phrase count
     for nothing. Subjects that raised the score are told by the best of their numbers that did, and of their plain
     quantities: a remarkable one before others, a plain quantity before an index, then the weightier. Subjects with
-    something remarkable come first, by weight; before them all comes the weightiest remarkable one in which the family
-    that speaks loudest has a part.
+    something remarkable come first, by weight, but those of under a twentieth of all that raised the score after the
+    others, by how far they are from the usual, and these even if they lowered it by as little, but not by nothing;
+    before them all comes the weightiest remarkable one in which the family that speaks loudest has a part.
     """
     contributions = model.detector.contributions(vectors.take(np.array([row])))
     features = {feature.name: feature for feature in vectors.features}
-    number, subject, loud = {}, {}, set()
+    number, subject, loud, touched = {}, {}, set(), set()
     for feature, added in zip(vectors.features, contributions.values[0].tolist(), strict=True):
         if not feature.phrase:
             continue
         about = feature.subject or feature.name
+        touched |= {about} if added else set()
         told = feature.base or feature.name
         number[told] = number.get(told, 0.0) + added
         subject[about] = subject.get(about, 0.0) + added
         if feature.family == contributions.family[0] and added > 0:
             loud.add(about)
-    told = []
+    told, light = [], 0.05 * sum(weight for weight in subject.values() if weight > 0)
     for about, weight in subject.items():
-        if weight <= 0:
+        if weight <= -light or about not in touched:
             continue
         names = [n for n in number if (features[n].subject or n) == about and features[n].phrase]
         names = [n for n in names if number[n] > 0 or features[n].level] or names
         column = vectors.names.index
         best = max(names, key=lambda n: (remarkable(model, vectors, n, row), features[n].level, number[n], -column(n)))
-        told.append((not remarkable(model, vectors, best, row), -weight, about, best))
+        plain = not remarkable(model, vectors, best, row)
+        if weight > 0 or not plain:
+            by = -weight if weight >= light else -astonishing(model, vectors, best, row)
+            told.append((plain, weight < light, by, about, best, weight))
     told.sort()
-    first = [entry for entry in told if not entry[0] and entry[2] in loud][:1]
+    first = [entry for entry in told if not entry[0] and entry[3] in loud][:1]
     ordered = first + [entry for entry in told if entry not in first]
-    return [(best, -weight) for _, weight, _, best in ordered[:most]]
+    return [(best, weight) for *_, best, weight in ordered[:most]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -259,7 +272,8 @@ def test_a_number_that_nobody_had_in_training_is_told_as_that():
     toy = Toy([1.0, 0, 0, 0, 0])
     nobody = histogram([np.full(100, np.nan, np.float32)])[0]
     toy.population = Population(histograms={**toy.population.histograms, "rides_1d": nobody})
-    assert told(toy, row(7, np.nan, 600, 1, 1)) == ["7 rides; none of the days that were learned from has such a number"]
+    nothing = "none of the days that were learned from has such a number"
+    assert told(toy, row(7, np.nan, 600, 1, 1)) == [f"7 rides; {nothing}"]
 
 
 def test_what_lowered_the_score_is_no_reason():
