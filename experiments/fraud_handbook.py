@@ -7,7 +7,6 @@ test week with the registered models, and prints the metrics beside the publishe
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,23 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ..config import load_config
-from ..errors import ConfigError
 from ..features.events import EventLog
 from ..serving.batch import ScoringRequest, score_to_file
-from ..training.labels import confirmed, entities_known_bad, read_labels
-from ..training.metrics import evaluate
+from ..training.labels import DAY, confirmed, entities_known_bad, read_labels
 from ..training.store import open_store
 from ..training.train import train
+from .benchmarks import PUBLISHED_COLUMNS, add_ours, data_folder, judge, over_seeds
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..features.vectors import Vectors
     from ..training.store import Store
 
-__all__ = ["PUBLISHED", "VARIANTS", "data_folder", "main", "run"]
+__all__ = ["PUBLISHED", "VARIANTS", "main", "run"]
 
 PUBLISHED = {
     "logistic regression (ch. 3)": (0.871, 0.606, 0.291),
@@ -41,16 +37,10 @@ PUBLISHED = {
     "Isolation Forest, no labels (ch. 7)": (0.808, 0.164, 0.190),
     "autoencoder, no labels (ch. 7)": (0.836, 0.180, 0.217),
 }
-_METRICS = {
-    "roc_auc": "ranking/roc_auc",
-    "average_precision": "ranking/average_precision",
-    "cp_at_100": "budget/card_precision_at_k",
-}
 _CONFIGS = Path(__file__).parent / "configs"
 VARIANTS = {"book_week": "fraud_handbook.toml", "all_labels": "fraud_handbook_all_labels.toml"}
 _WEEK = (date(2018, 8, 8), date(2018, 8, 15))
-_DAY = 86_400_000_000
-_KNOWN_SINCE = 17_737 * _DAY  # 25 July 2018: customers defrauded from then on are left out once that is known
+_KNOWN_SINCE = 17_737 * DAY  # 25 July 2018: customers defrauded from then on are left out once that is known
 
 
 @dataclass(frozen=True)
@@ -69,23 +59,6 @@ class Protocol:
     def labels(self) -> Path:
         """The frauds."""
         return self.folder / "labels.parquet"
-
-
-def data_folder(name: str) -> Path:
-    """Where a benchmark's data is: under ``PECULIAR_DATA``, by default ``../shared/data``.
-
-    Raises
-    ------
-    ConfigError
-        If it is not there.
-    """
-    folder = Path(os.environ.get("PECULIAR_DATA", "../shared/data")) / name
-    if not (folder / "events.parquet").is_file():
-        message = (
-            f"expected the benchmark {name} at {folder}, found none; set PECULIAR_DATA to the folder that holds it"
-        )
-        raise ConfigError(message)
-    return folder
 
 
 def run(folder: Path, home: Path, *, seed: int, variant: str = "book_week") -> dict[str, dict[str, float]]:
@@ -126,39 +99,17 @@ def _measured(protocol: Protocol, store: Store, model_uri: str) -> dict[str, flo
     timeline, _, _ = EventLog.open(protocol.events, protocol.config.roles()).read()
     labels = read_labels(protocol.labels, locate=timeline.locate)
     judged = ~entities_known_bad(vectors, labels, since=_KNOWN_SINCE)
-    return _judge(vectors.take(judged), score[judged], confirmed(vectors, labels, known_by=None)[judged])
-
-
-def _judge(vectors: Vectors, score: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    days = (vectors.as_of - 1) // _DAY
-    found = evaluate(truth, score, day=days, entity=vectors.entity, budget=100)
-    return {name: found[key] for name, key in _METRICS.items()}
-
-
-def _over_seeds(runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, per detector and metric."""
-    return {
-        kind: {
-            metric: {"mean": float(np.mean(values)), "std": float(np.std(values))}
-            for metric in _METRICS
-            if (values := [each[kind][metric] for each in runs])
-        }
-        for kind in runs[0]
-    }
+    return judge(vectors.take(judged), score[judged], confirmed(vectors, labels, known_by=None)[judged])
 
 
 def _print(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "ROC AUC", "average precision", "CP@100", title="fraud_handbook, 8 to 14 August 2018")
+    table = Table(*PUBLISHED_COLUMNS, title="fraud_handbook, 8 to 14 August 2018")
     for name, figures in PUBLISHED.items():
         table.add_row(f"published: {name}", *(f"{figure:.3f}" for figure in figures))
-    table.add_section()
-    for variant, kinds in results.items():
-        for kind, metrics in kinds.items():
-            told = (f"{metrics[metric]['mean']:.3f} ± {metrics[metric]['std']:.3f}" for metric in _METRICS)
-            table.add_row(f"ours: {kind}, {variant.replace('_', ' ')}", *told)
+    add_ours(table, results)
     Console(width=110).print(table)
 
 
@@ -178,7 +129,7 @@ def main(seeds: int, home: Path | None, variants: tuple[str, ...], json_path: Pa
         place = home or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         results = {
-            variant: _over_seeds([run(folder, place, seed=seed, variant=variant) for seed in range(seeds)])
+            variant: over_seeds([run(folder, place, seed=seed, variant=variant) for seed in range(seeds)])
             for variant in variants or VARIANTS
         }
     _print(results)

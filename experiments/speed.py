@@ -108,7 +108,7 @@ def _against_rivals(size: Size, track: Track, rivals: Mapping[str, int | None]) 
 
 def _book(track: Track) -> dict[str, Any]:
     """The book's features by our parts, and one vector per payment by the default families; null without its data."""
-    from .fraud_handbook import data_folder
+    from .benchmarks import data_folder
 
     try:
         folder = data_folder("fraud_handbook")

@@ -25,11 +25,10 @@ from ..config import load_config
 from ..features.events import EventLog
 from ..serving.batch import ScoringRequest, score_to_file
 from ..training.labels import confirmed, read_labels
-from ..training.metrics import evaluate
 from ..training.splits import Period
 from ..training.store import open_store
 from ..training.train import train
-from .fraud_handbook import data_folder
+from .benchmarks import PUBLISHED_COLUMNS, add_ours, data_folder, judge, over_seeds
 
 if TYPE_CHECKING:
     from ..features.timeline import Timeline
@@ -41,14 +40,8 @@ __all__ = ["PUBLISHED", "VARIANTS", "Variant", "main", "run"]
 PUBLISHED = {
     "JODIE": 0.8899, "TGN": 0.878, "DyGFormer": 0.874, "GraphMixer": 0.868, "DyRep": 0.864, "TGAT": 0.841,
 }  # fmt: skip
-_METRICS = {
-    "roc_auc": "ranking/roc_auc",
-    "average_precision": "ranking/average_precision",
-    "cp_at_100": "budget/card_precision_at_k",
-}
 _CONFIG = Path(__file__).parent / "configs" / "wikipedia_bans.toml"
 _JUDGED = 0.85  # of the edits come before those that are judged
-_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -131,38 +124,17 @@ def _measured(bans: _Bans, store: Store, model_uri: str, *, known: bool) -> dict
     written = score_to_file(ScoringRequest(bans.events, model_uri, output, days=days, reasons=0, labels=told), store)
     judged = written.batch.vectors.as_of > first
     vectors, score = written.batch.vectors.take(judged), written.table["score"].to_numpy()[judged]
-    return _judge(score, confirmed(vectors, bans.labels, known_by=None), (vectors.as_of - 1) // _DAY, vectors.entity)
-
-
-def _judge(score: np.ndarray, truth: np.ndarray, day: np.ndarray, entity: object) -> dict[str, float]:
-    found = evaluate(truth, score, day=day, entity=entity, budget=100)
-    return {name: found[key] for name, key in _METRICS.items()}
-
-
-def _over_seeds(runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
-    """Mean and standard deviation over seeds, per detector and metric."""
-    return {
-        kind: {
-            metric: {"mean": float(np.mean(values)), "std": float(np.std(values))}
-            for metric in _METRICS
-            if (values := [each[kind][metric] for each in runs])
-        }
-        for kind in runs[0]
-    }
+    return judge(vectors, score, confirmed(vectors, bans.labels, known_by=None))
 
 
 def _print(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", "ROC AUC", "average precision", "CP@100", title="wikipedia_bans, the last 15 % of the edits")
+    table = Table(*PUBLISHED_COLUMNS, title="wikipedia_bans, the last 15 % of the edits")
     for name, figure in PUBLISHED.items():
         table.add_row(f"published: {name}", f"{figure:.3f}", "", "")
-    table.add_section()
-    for variant, kinds in results.items():
-        for kind, metrics in kinds.items():
-            told = (f"{metrics[metric]['mean']:.3f} ± {metrics[metric]['std']:.3f}" for metric in _METRICS)
-            table.add_row(f"ours: {kind}, {variant.replace('_', ' ')}", *told)
+    add_ours(table, results)
     Console(width=110).print(table)
 
 
@@ -182,7 +154,7 @@ def main(seeds: int, home: Path | None, variants: tuple[str, ...], json_path: Pa
         place = home or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         results = {
-            variant: _over_seeds([run(folder, place, seed=seed, variant=variant) for seed in range(seeds)])
+            variant: over_seeds([run(folder, place, seed=seed, variant=variant) for seed in range(seeds)])
             for variant in variants or VARIANTS
         }
     _print(results)

@@ -25,14 +25,15 @@ def folder(benchmark_data):
 @pytest.fixture(scope="module")
 def results(folder, tmp_path_factory):
     """One seed of each variant: the figures, and what was judged."""
-    judged, judge = {}, wikipedia_bans._judge
+    judged, judge = {}, wikipedia_bans.judge
 
-    def noting(score, truth, day, entity):
-        judged.setdefault(variant, []).append((truth, day, pd.Series(entity.to_pylist())))
-        return judge(score, truth, day, entity)
+    def noting(vectors, score, truth):
+        day, entity = (vectors.as_of - 1) // 86_400_000_000, pd.Series(vectors.entity.to_pylist())
+        judged.setdefault(variant, []).append((truth, day, entity))
+        return judge(vectors, score, truth)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wikipedia_bans, "_judge", noting)
+        patch.setattr(wikipedia_bans, "judge", noting)
         figures = {}
         for variant in VARIANTS:
             figures[variant] = run(folder, tmp_path_factory.mktemp(variant), seed=0, variant=variant)
@@ -54,12 +55,12 @@ def test_the_last_edits_are_judged_and_no_others(results, folder):
 
 @pytest.mark.benchmark_data
 def test_each_variant_has_the_detectors_that_it_can_fit(results):
-    """Where no ban is told there is nothing for LightGBM to learn, and the forest alone is judged."""
+    """Where no ban is told there is nothing for LightGBM to learn, and it is not among the judged."""
     figures, _ = results
     assert {variant: set(kinds) for variant, kinds in figures.items()} == {
-        "all_earlier": {"lightgbm", "isolation_forest"},
-        "first_70": {"lightgbm", "isolation_forest"},
-        "no_labels": {"isolation_forest"},
+        "all_earlier": {"lightgbm", "isolation_forest", "tails"},
+        "first_70": {"lightgbm", "isolation_forest", "tails"},
+        "no_labels": {"isolation_forest", "tails"},
     }
 
 
@@ -75,6 +76,7 @@ def test_the_models_rank_better_than_chance_and_the_first_places_better_than_the
     assert figures["all_earlier"]["lightgbm"]["average_precision"] > average_precision_score(truth, -earlier)
     assert figures["all_earlier"]["isolation_forest"]["roc_auc"] > 0.7
     assert figures["no_labels"]["isolation_forest"]["roc_auc"] > 0.65
+    assert figures["no_labels"]["tails"]["roc_auc"] > 0.85
 
 
 def test_the_table_stands_beside_the_published_figures(benchmark_data, tmp_path, monkeypatch):
