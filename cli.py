@@ -118,6 +118,7 @@ def train(
 @LABELS
 @CONFIG
 @click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
+@click.option("--fdr", type=float, help="Alert so that about this share of alerts is false, instead of by budget.")
 @click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
@@ -127,19 +128,25 @@ def score(**options: Any) -> None:
     """Score EVENTS with the registered model; the oddest of each day come with reasons."""
     from .config import load_config
     from .serving.batch import ScoringRequest, score_to_file
+    from .serving.picks import Exploration
     from .serving.report import oddest
     from .serving.scoring import Budget
     from .training.store import open_store
 
-    alerts = load_config(options["config_path"]).alerts
+    config = load_config(options["config_path"])
+    alerts = config.alerts
+    fdr = alerts.fdr if options["fdr"] is None else options["fdr"]
+    unbounded = fdr is not None and options["budget"] is None and "budget" not in alerts.model_fields_set
     request = ScoringRequest(
         events=options["events"],
         model_uri=options["model_uri"],
         output=options["output"],
-        budget=Budget.parse(options["budget"] or alerts.budget).per_day,
+        budget=None if unbounded else Budget.parse(options["budget"] or alerts.budget).per_day,
         days=(_day(options["since"]), _day(options["until"])),
         reasons=alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
+        fdr=fdr,
+        explore=Exploration(alerts.explore, config.training.seed) if alerts.explore else None,
     )
     with progress_bar("scoring") as progress:
         written = score_to_file(request, open_store(options["home"]), progress=progress)

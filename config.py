@@ -17,9 +17,12 @@ from .features.roles import Roles
 from .features.snapshots import WindowSpec
 from .serving.scoring import Budget
 from .training.isolation_forest import IsolationForest
+from .training.joint import Joint
 from .training.lightgbm import LightGBM
+from .training.promotion_rules import Metric, Rules
 from .training.settings import TrainingSettings
 from .training.splits import Period
+from .training.tails import Tails
 
 __all__ = ["Config", "load_config"]
 
@@ -57,14 +60,17 @@ class WindowsSection(_Section):
 class TrainingSection(_Section):
     """``[training]``: periods (whole days of the log's zone; an end is not part of its period), detectors, search."""
 
-    detectors: tuple[Literal["isolation_forest", "lightgbm"], ...] = ("isolation_forest", "lightgbm")
+    detectors: tuple[Literal["isolation_forest", "joint", "lightgbm", "tails"], ...] = ("isolation_forest", "lightgbm")
     train_from: date | None = None
     train_until: date | None = None
     test_from: date | None = None
     test_until: date | None = None
     label_delay: str = Field("7d", pattern=r"^\d+d$")
     leave_out_known: bool = False
+    value: str | None = None
+    promote: Literal["first", "always"] = "first"
     trials: int = Field(10, ge=0)
+    rehearse: int = Field(0, ge=0)
     seconds: float | None = Field(None, gt=0)
     seed: int = Field(0, ge=0)
 
@@ -78,21 +84,45 @@ def _detector_section(name: str, kind: type[Any]) -> type[_Section]:
 
 
 IsolationForestSection = _detector_section("IsolationForest", IsolationForest)
+JointSection = _detector_section("Joint", Joint)
 LightGBMSection = _detector_section("LightGBM", LightGBM)
+TailsSection = _detector_section("Tails", Tails)
 
 
 class AlertsSection(_Section):
-    """``[alerts]``: how many a team can read."""
+    """``[alerts]``: how many a team can read, and what share of them is drawn at random."""
 
     budget: str = "100/day"
+    explore: float = Field(0.0, ge=0.0, le=1.0)
+    fdr: float | None = Field(None, gt=0.0, lt=1.0)
     reasons: int = Field(3, ge=0)
 
 
+class PromotionSection(_Section):
+    """``[promotion]``: what a version has to show before it becomes the champion; see :class:`Rules`."""
+
+    metric: Metric = Rules.metric
+    least_gain: float = Rules.least_gain
+    most_loss: float = Field(Rules.most_loss, ge=0.0)
+    least_precision_at_budget: float | None = Field(None, ge=0.0, le=1.0)
+    least_recall_at_budget: float | None = Field(None, ge=0.0, le=1.0)
+    most_alert_change: float | None = Field(None, ge=0.0, le=1.0)
+    least_positives: int = Field(Rules.least_positives, ge=0)
+    calibrated: bool = Rules.calibrated
+
+
+class RehearsalSection(_Section):
+    """``[rehearsal]``: what misbehaviour is staged, and how much each kind counts; what suits the log by default."""
+
+    kinds: dict[str, float] = {}
+
+
 class StoreSection(_Section):
-    """``[store]``: names in MLflow."""
+    """``[store]``: names in MLflow, and who answers for the model."""
 
     experiment: str = "peculiar"
     model: str = "peculiar"
+    owner: str = ""
 
 
 class Config(_Section):
@@ -112,8 +142,12 @@ class Config(_Section):
     windows: WindowsSection = WindowsSection()
     training: TrainingSection = TrainingSection()
     isolation_forest: IsolationForestSection = IsolationForestSection()  # type: ignore[valid-type]
+    joint: JointSection = JointSection()  # type: ignore[valid-type]
     lightgbm: LightGBMSection = LightGBMSection()  # type: ignore[valid-type]
+    tails: TailsSection = TailsSection()  # type: ignore[valid-type]
     alerts: AlertsSection = AlertsSection()
+    promotion: PromotionSection = PromotionSection()
+    rehearsal: RehearsalSection = RehearsalSection()
     store: StoreSection = StoreSection()
 
     @classmethod
@@ -156,6 +190,10 @@ class Config(_Section):
         """The windows of the plan."""
         return WindowSpec(**self.windows.model_dump())
 
+    def promotion_rules(self) -> Rules:
+        """The rules that a version has to pass."""
+        return Rules(**self.promotion.model_dump())
+
     @property
     def label_delay(self) -> int:
         """How long labels take to become known, in microseconds."""
@@ -164,21 +202,25 @@ class Config(_Section):
     def training_settings(self, zone: str) -> TrainingSettings:
         """The settings of a training, its days as instants in the log's zone."""
         given = self.training
-        told = [
-            cast("BaseModel", part).model_dump(exclude_none=True) for part in (self.isolation_forest, self.lightgbm)
-        ]
+        kinds = (IsolationForest, Joint, LightGBM, Tails)
+        told = [cast("BaseModel", getattr(self, kind.kind)).model_dump(exclude_none=True) for kind in kinds]
         return TrainingSettings(
-            chosen=tuple(kind(**given) for kind, given in zip((IsolationForest, LightGBM), told, strict=True) if given),
+            chosen=tuple(kind(**own) for kind, own in zip(kinds, told, strict=True) if own),
             windows=self.windows_spec(),
             detectors=given.detectors,
             train=Period(_instant(given.train_from, zone), _instant(given.train_until, zone)),
             test=Period(_instant(given.test_from, zone), _instant(given.test_until, zone)),
             label_delay=self.label_delay,
             leave_out_known=given.leave_out_known,
+            value=given.value,
+            promote=given.promote,
             budget=Budget.parse(self.alerts.budget).per_day,
             trials=given.trials,
+            rehearse=given.rehearse,
+            rehearse_kinds=self.rehearsal.kinds,
             seconds=given.seconds,
             seed=given.seed,
+            owner=self.store.owner,
             model_name=self.store.model,
         )
 

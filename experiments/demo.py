@@ -63,7 +63,7 @@ def run_demo(  # noqa: PLR0913 - the size, the seed and the two voices are separ
     log = EventLog.open(home / "events.parquet")
     say(f"   Roles, guessed from names and types:\n{_indent(log.roles.describe())}")
     say("2. Training on the first weeks, judged on the last two, with labels that arrive a week late.")
-    settings = replace(Config().training_settings(log.roles.time_zone), trials=_TRIALS, seed=seed)
+    settings = replace(Config().training_settings(log.roles.time_zone), trials=_TRIALS, seed=seed, promote="always")
     trained = train(log, home / "labels.parquet", settings=settings, store=store, progress=progress)
     say(_indent(f"{trained.report}\n{trained.summary()}"))
     first = _day(trained.material.split.test_from)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..features.events import DataReport
     from ..training.references import LoadedModel
     from ..training.store import Store
+    from .picks import Exploration
     from .scoring import ScoredBatch
 
 __all__ = ["ScoringRequest", "WrittenScores", "score_to_file"]
@@ -43,22 +44,28 @@ class ScoringRequest:
     output : Path
         The Parquet file to write.
     budget : int
-        Alerts a day.
+        Alerts a day; None asks for as many as ``fdr`` allows.
     days : pair of date or None
         The first day to score and the day after the last, in the zone of the model's roles; None leaves a side open.
     reasons : int
         Reasons per alert.
     labels : object, optional
         Confirmed trouble: a path, or anything that speaks Arrow; for a model that knows risk.
+    fdr : float, optional
+        Alerts by false-discovery rate: about this share of them false; with a budget, too, no more than that.
+    explore : Exploration, optional
+        What part of the budget goes to random picks; none by default.
     """
 
     events: object
     model_uri: str
     output: Path
-    budget: int = 100
+    budget: int | None = 100
     days: tuple[date | None, date | None] = (None, None)
     reasons: int = 3
     labels: object | None = None
+    fdr: float | None = None
+    explore: Exploration | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +141,8 @@ def score_to_file(
         until=until,
         budget=request.budget,
         explain=request.reasons,
+        fdr=request.fdr,
+        explore=request.explore,
         progress=progress,
     )
     name = _name(loaded)
@@ -163,6 +172,12 @@ def _write_rejected(batch: ScoredBatch, output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _asked(request: ScoringRequest) -> dict[str, Any]:
+    drawn = {} if request.explore is None else {"explore": request.explore.share, "seed": request.explore.seed}
+    drawn |= {} if request.fdr is None else {"fdr": request.fdr}
+    return {"budget": request.budget, "days": [day and str(day) for day in request.days], **drawn}
+
+
 def _track(loaded: LoadedModel, batch: ScoredBatch, request: ScoringRequest, store: Store) -> str:
     alerts, version = int(np.count_nonzero(batch.table["alert"].to_numpy())), loaded.source.version
     told = RunRecord(
@@ -187,7 +202,7 @@ def _track(loaded: LoadedModel, batch: ScoredBatch, request: ScoringRequest, sto
             data=batch.fingerprint,
             rows=batch.table.num_rows,
             output=str(request.output),
-            parameters={"budget": request.budget, "days": [day and str(day) for day in request.days]},
+            parameters=_asked(request),
         )
         digest = record(store.home, use)
         write_record(run, RunRecord(**{**vars(told), "tags": {**told.tags, "peculiar.audit": digest}}))

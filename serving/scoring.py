@@ -17,8 +17,12 @@ from ..errors import ConfigError
 from ..features.columns import from_wall, to_wall
 from ..features.events import EventLog
 from ..features.output import with_event
-from ..training.labels import read_labels
+from ..training.asides import days_of
+from ..training.labels import confirmed, read_labels
 from ..training.trouble import with_trouble
+from ..training.verdicts import CUT
+from .calibrated import alerts_by_rate, drift_notes, p_values_of
+from .picks import Exploration, Picks
 from .reasons import explain as tell_reasons
 
 if TYPE_CHECKING:
@@ -27,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..features.events import DataReport
-    from ..features.snapshots import WindowSpec
     from ..features.timeline import Timeline
     from ..features.vectors import Vectors
+    from ..training.labels import Labels
     from ..training.model import Model
 
 __all__ = ["Budget", "ScoredBatch", "score_batch", "score_events"]
@@ -72,9 +76,12 @@ class ScoredBatch:
     Attributes
     ----------
     table : pyarrow.Table
-        One row per snapshot: entity, since, as_of (UTC), score, rank (1 is the oddest of its day), alert, family (which
-        speaks loudest), reasons (list of str); family and reasons are null where no alert was asked for. Windows that
-        are no days or hours have the id of their last event after as_of (``event_row`` if the log has no ids).
+        One row per snapshot: entity, since, as_of (UTC), score, p_value (how often a normal window scores as high, null
+        if the model was not calibrated), rank (1 is the oddest of its day), alert, pick ("rank" or "random", why it is
+        an alert), chance (how likely it was to be one: 1 by rank; a random pick's own), family
+        (which speaks loudest), reasons (list of str). The last four are null where there is no alert, family and
+        reasons also where none were asked for. Windows that are no days or hours have the id of their last event after
+        as_of (``event_row`` if the log has no ids).
     vectors : Vectors
         The vectors behind the rows, in the same order.
     report : DataReport
@@ -101,7 +108,7 @@ def score_events(  # noqa: PLR0913 - as score_batch
     budget: int | None = None,
     explain: int = 3,
 ) -> pa.Table:
-    """Score raw events; the table of :func:`score_batch` alone."""
+    """Score raw events; the table of :func:`score_batch` alone, without random picks."""
     return score_batch(model, events, labels=labels, since=since, until=until, budget=budget, explain=explain).table
 
 
@@ -114,6 +121,8 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     until: int | None = None,
     budget: int | None = None,
     explain: int = 3,
+    fdr: float | None = None,
+    explore: Exploration | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> ScoredBatch:
     """Score raw events with a model.
@@ -130,9 +139,14 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
         Score the windows that lie within ``[since, until)``, microseconds since 1970 UTC; all of them by default. A
         window that ends with an event lies where its event does.
     budget : int, optional
-        Alerts a day; 100 if not given.
+        Alerts a day; 100 if neither it nor ``fdr`` is given.
     explain : int
         Reasons per alert.
+    fdr : float, optional
+        Alert as many as the evidence allows so that about this share of a day's alerts is false; with a budget, too, no
+        more than that.
+    explore : Exploration, optional
+        What part of the budget goes to random picks; none by default.
     progress : callable, optional
         Called with what is done and the share of the vectors built.
 
@@ -142,35 +156,41 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
         If the events lack a column, or none can be read.
     LabelError
         If the labels cannot be tied to the events.
+    ConfigError
+        If a false-discovery rate is asked for of a model that was not calibrated.
     """
     source = events.source if isinstance(events, EventLog) else events
     log = EventLog.open(source, model.plan.roles)
     timeline, report, rejected = log.read(_reach(model, since), until)
-    timeline, notes = _with_known_trouble(model, timeline, labels)
-    report = replace(report, notes=(*report.notes, *notes))
+    timeline, known, notes = _with_known_trouble(model, timeline, labels)
     windows = model.plan.windows
     vectors = model.vectors(timeline, progress=progress).between(since, until)
     score = model.detector.score(vectors)
-    rank = _ranks(days_of(vectors, windows, model.plan.roles.time_zone), score)
-    alert = rank <= (100 if budget is None else budget)
-    table = with_event(_table(model, vectors, (score, rank, alert), explain), log, vectors, windows)
+    p = p_values_of(model, vectors, timeline, score)
+    day, explore = days_of(vectors, windows, model.plan.roles.time_zone), explore or Exploration()
+    rank = _ranks(day, score)
+    by_rank, at_random = explore.split(100 if budget is None else budget)
+    alert = rank <= by_rank if fdr is None or budget is not None else np.ones(len(rank), np.bool_)
+    alert &= True if fdr is None else alerts_by_rate(p, vectors, day, fdr)
+    picks = Picks.of(vectors, day, alert, at_random=at_random, seed=explore.seed)
+    table = with_event(_table(model, vectors, (score, p, rank, picks), explain), log, vectors, windows)
+    calm = np.ones(len(vectors), np.bool_) if known is None else ~confirmed(vectors, known, known_by=None)
+    report = replace(report, notes=(*report.notes, *notes, *drift_notes(model, p, vectors, day, calm)))
     return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint)
 
 
-def _with_known_trouble(model: Model, timeline: Timeline, labels: object | None) -> tuple[Timeline, tuple[str, ...]]:
-    """The timeline with what labels say of its events, and what a reader of the scores has to know about that."""
+def _with_known_trouble(
+    model: Model, timeline: Timeline, labels: object | None
+) -> tuple[Timeline, Labels | None, tuple[str, ...]]:
+    """The timeline with what labels say of its events, the labels, and what a reader of the scores has to know."""
     if not model.plan.risky:
-        return timeline, () if labels is None else ("the model was trained without labels; those given change nothing",)
+        unused = "the model was trained without labels; those given change nothing"
+        return timeline, None, () if labels is None else (unused,)
     if labels is None:
-        return timeline, ("the model knows risk, but no labels were given: it takes it that no trouble is known",)
+        return timeline, None, ("the model knows risk, but no labels were given: it takes it that no trouble is known",)
     delay = int(model.card.get("label_delay", 0))
     known = read_labels(labels, locate=timeline.locate, delay=delay, zone=timeline.zone)
-    return with_trouble(timeline, known), tuple(str(known).splitlines())
-
-
-def days_of(vectors: Vectors, windows: WindowSpec, zone: str) -> NDArray[np.int64]:
-    """The calendar day of each row in a zone, as days since 1970: of its window, or of the event that ends it."""
-    return to_wall(vectors.since if windows.calendar else vectors.as_of - 1, zone) // _DAY
+    return with_trouble(timeline, known), known, tuple(str(known).splitlines())
 
 
 def _reach(model: Model, since: int | None) -> int | None:
@@ -198,11 +218,11 @@ def _ranks(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.in
 def _table(
     model: Model,
     vectors: Vectors,
-    judged: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]],
+    judged: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.int64], Picks],
     most: int,
 ) -> pa.Table:
-    score, rank, alert = judged
-    told = np.flatnonzero(alert) if most else np.empty(0, np.intp)
+    score, p, rank, picks = judged
+    told = np.flatnonzero(picks.alert) if most else np.empty(0, np.intp)
     reasons = tell_reasons(model, vectors.take(told), most=most)
     texts: list[list[str] | None] = [None] * len(vectors)
     families: list[str | None] = [None] * len(vectors)
@@ -216,9 +236,11 @@ def _table(
             "since": pa.array(vectors.since).cast(time),
             "as_of": pa.array(vectors.as_of).cast(time),
             "score": score,
+            "p_value": pa.nulls(len(score), pa.float64()) if p is None else pa.array(p),
             "rank": rank,
-            "alert": alert,
+            **picks.columns(),
             "family": pa.array(families, pa.string()),
             "reasons": pa.array(texts, pa.list_(pa.string())),
-        }
+        },
+        metadata={CUT: vectors.cut},
     )

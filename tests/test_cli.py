@@ -19,7 +19,19 @@ from peculiar.cli import main
 from peculiar.features.families import FAMILIES
 from peculiar.features.family import Feature
 
-VERBS = ("simulate", "train", "score", "features", "describe", "check-leaks", "ui", "demo")
+VERBS = (
+    "simulate",
+    "train",
+    "score",
+    "features",
+    "describe",
+    "check-leaks",
+    "ui",
+    "demo",
+    "feedback",
+    "compare",
+    "promote",
+)
 SETTINGS = """
 [events]
 time_zone = "Europe/Berlin"
@@ -293,13 +305,13 @@ def test_windows_that_end_with_an_event_go_all_the_way(tmp_path, windows):
 def test_the_seed_of_the_command_line_wins(worked, tmp_path):
     """`--seed` overrides the file's seed: the same seed gives the same model, another another."""
     home, _ = worked
-    wanted = strict_json(home / "figures" / "train.json")["champion"]["sha256"]
+    wanted = strict_json(home / "figures" / "train.json")["best"]["sha256"]
     found = {}
     for seed in (5, 6):
         given = ("--labels", home / "labels.parquet", "--config", home / "cards.toml", "--home", home)
         answer = run("train", home / "events.parquet", *given, "--seed", seed, "--json", tmp_path / f"{seed}.json")
         assert answer.exit_code == 0, answer.output
-        found[seed] = strict_json(tmp_path / f"{seed}.json")["champion"]["sha256"]
+        found[seed] = strict_json(tmp_path / f"{seed}.json")["best"]["sha256"]
     assert found[5] == wanted
     assert found[6] != wanted
 

@@ -12,11 +12,15 @@ from peculiar.errors import ConfigError
 from peculiar.features.roles import Roles
 from peculiar.features.snapshots import WindowSpec
 from peculiar.training.isolation_forest import IsolationForest
+from peculiar.training.joint import Joint
 from peculiar.training.lightgbm import LightGBM
+from peculiar.training.promotion_rules import Rules
 from peculiar.training.settings import TrainingSettings
 from peculiar.training.splits import Period
+from peculiar.training.tails import Tails
 
 DAY = 86_400_000_000
+LOOKED = {"columns": ("risk",), "high": ("paid_*",), "low": ("history_*",)}
 
 EVERYTHING = """
 [events]
@@ -45,7 +49,10 @@ test_from = 2025-03-31
 test_until = 2025-04-10
 label_delay = "3d"
 leave_out_known = true
+value = "paid"
+promote = "always"
 trials = 4
+rehearse = 6
 seconds = 60.5
 seed = 9
 
@@ -58,6 +65,26 @@ rows = 1000
 norm = 7.0
 knee = 2.0
 common_null = 0.02
+columns = ["risk"]
+high = ["paid_*"]
+low = ["history_*"]
+opinion = "adding"
+
+[joint]
+columns = ["risk"]
+high = ["paid_*"]
+low = ["history_*"]
+even = 0.5
+knee = 10.0
+rows = 2000
+learning_rate = 0.1
+leaves = 7
+min_leaf = 22
+feature_share = 0.4
+row_share = 0.9
+l2 = 3.0
+rounds = 80
+threads = 1
 
 [lightgbm]
 learning_rate = 0.02
@@ -73,14 +100,38 @@ patience = 9
 last_part = 0
 refit = false
 threads = 1
+rising = ["risk"]
+falling = ["history_*"]
+
+[tails]
+columns = ["risk"]
+high = ["paid_*"]
+low = ["history_*"]
+tenfold = 2
+
+[rehearsal]
+kinds = { payments = 1.0, burst = 2.0 }
 
 [alerts]
 budget = "7/day"
+explore = 0.1
+fdr = 0.2
 reasons = 5
+
+[promotion]
+metric = "recall_at_budget"
+least_gain = 0.01
+most_loss = 0.1
+least_precision_at_budget = 0.2
+least_recall_at_budget = 0.3
+most_alert_change = 0.5
+least_positives = 7
+calibrated = false
 
 [store]
 experiment = "cards"
 model = "card_watch"
+owner = "the fraud desk"
 """
 
 
@@ -120,13 +171,51 @@ def test_every_key_reaches_the_training():
         label_delay=3 * DAY,
         leave_out_known=True,
         budget=7,
+        value="paid",
+        promote="always",
         trials=4,
+        rehearse=6,
+        rehearse_kinds={"payments": 1.0, "burst": 2.0},
         seconds=60.5,
         chosen=(
-            IsolationForest(200, 20, 512, grove=False, rows=1000, norm=7.0, knee=2.0, common_null=0.02),
-            LightGBM(0.02, 15, 21, 0.7, 0.6, 0.5, 2.0, 3.0, 70, 9, 0.0, refit=False, threads=1),
+            IsolationForest(
+                200, 20, 512, grove=False, rows=1000, norm=7.0, knee=2.0, common_null=0.02, **LOOKED, opinion="adding"
+            ),
+            Joint(
+                **LOOKED,
+                even=0.5,
+                knee=10.0,
+                rows=2000,
+                learning_rate=0.1,
+                leaves=7,
+                min_leaf=22,
+                feature_share=0.4,
+                row_share=0.9,
+                l2=3.0,
+                rounds=80,
+                threads=1,
+            ),
+            LightGBM(
+                0.02,
+                15,
+                21,
+                0.7,
+                0.6,
+                0.5,
+                2.0,
+                3.0,
+                70,
+                9,
+                0.0,
+                refit=False,
+                threads=1,
+                rising=("risk",),
+                falling=("history_*",),
+            ),
+            Tails(**LOOKED, tenfold=2),
         ),
         seed=9,
+        owner="the fraud desk",
         model_name="card_watch",
     )
     assert config.training_settings("UTC").detector("lightgbm").leaves == 15
@@ -151,7 +240,7 @@ def test_nothing_said_gives_the_defaults():
     assert config == Config()
     assert config.roles() is None
     assert config.training_settings("UTC") == TrainingSettings()
-    assert (config.alerts.budget, config.alerts.reasons) == ("100/day", 3)
+    assert (config.alerts.budget, config.alerts.reasons, config.alerts.explore) == ("100/day", 3, 0.0)
     assert (config.store.experiment, config.store.model) == ("peculiar", "peculiar")
 
 
@@ -182,13 +271,14 @@ def test_an_unknown_key_names_the_nearest_there_is(text, told):
         ("[events]\ndimensions = 'shop'", r"events\.dimensions: .*tuple, got 'shop'"),
         ("[windows]\nevery = '2d'", r"windows\.every: .*'1d', '1h' or 'event', got '2d'"),
         ("[windows]\nspan = '2h'", r"windows\.span: .*'1d' or '1h', got '2h'"),
-        ("[training]\ndetectors = ['xgboost']", r"training\.detectors\.0: .*'lightgbm', got 'xgboost'"),
+        ("[training]\ndetectors = ['xgboost']", r"training\.detectors\.0: .* or 'tails', got 'xgboost'"),
         ("[training]\ntrain_from = 'soon'", r"training\.train_from: .*date.*got 'soon'"),
         ("[training]\nlabel_delay = '7 days'", r"training\.label_delay: .*got '7 days'"),
         ("[training]\nleave_out_known = 'perhaps'", r"training\.leave_out_known: .*boolean.*got 'perhaps'"),
         ("[training]\ntrials = -1", r"training\.trials: .*greater than or equal to 0, got -1"),
         ("[training]\nseconds = 0", r"training\.seconds: .*greater than 0, got 0"),
         ("[training]\nseed = 1.5", r"training\.seed: .*integer.*got 1\.5"),
+        ("[alerts]\nexplore = 1.5", r"alerts\.explore: .*less than or equal to 1, got 1.5"),
         ("[alerts]\nreasons = -1", r"alerts\.reasons: .*greater than or equal to 0, got -1"),
         ("[store]\nmodel = []", r"store\.model: .*string, got \[\]"),
         ("[events", r"expected TOML: "),
@@ -266,3 +356,14 @@ def test_an_error_in_a_file_names_the_file(tmp_path):
     (tmp_path / "mine.toml").write_text("[windows]\nevry = '1h'")
     with pytest.raises(ConfigError, match=r"mine\.toml: unknown key windows\.evry; did you mean 'every'\?"):
         load_config(tmp_path / "mine.toml")
+
+
+def test_the_rules_of_promotion_come_from_their_section():
+    """Without the section the rules are the defaults; each setting is a rule, and a wrong one is named."""
+    assert Config().promotion_rules() == Rules()
+    given = tomllib.loads(EVERYTHING)["promotion"]
+    assert Config.parse(EVERYTHING).promotion_rules() == Rules(**given)
+    with pytest.raises(ConfigError, match=r"promotion\.metric"):
+        Config.parse('[promotion]\nmetric = "accuracy"')
+    with pytest.raises(ConfigError, match="did you mean 'least_gain'"):
+        Config.parse("[promotion]\nleast_gains = 1")

@@ -123,6 +123,8 @@ class Calibration:
         [0.01, 0.5]
         """
         values, keys = _checked(scores, group)
+        if not len(values):
+            return np.empty(0)
         place = np.searchsorted(self.group, keys)
         known = np.append(self.group, np.uint64(0))[place] == keys
         part = np.where(known & (place < len(self.group)), place + 1, 0)
@@ -215,7 +217,8 @@ class Validity:
         return (
             f"p <= {self.level:g} was promised for {least:.2%} to {most:.2%} of normal rows and came for "
             f"{self.share.value:.2%} of {self.rows:,} (95 % interval {self.share.low:.2%} to {self.share.high:.2%})"
-            f"{where}; scores have drifted since the calibration: calibrate on newer rows, or train again"
+            f"{where}; scores have drifted since the calibration, or there is more trouble than then: look at who it "
+            "is, calibrate on newer rows, or train again"
         )
 
 

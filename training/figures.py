@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-__all__ = ["budget_figure", "colour_of", "importance_figure", "precision_recall_figure"]
+__all__ = [
+    "budget_figure",
+    "calibration_figure",
+    "colour_of",
+    "importance_figure",
+    "precision_recall_figure",
+    "weeks_figure",
+]
 
 # Okabe, M. and Ito, K. (2008), Color Universal Design.
 _COLOURS = {
@@ -151,6 +158,63 @@ def budget_figure(
     return figure
 
 
+def calibration_figure(levels: Sequence[float], shares: Sequence[float], *, rows: int, kind: str = "") -> Figure:
+    """How often normal rows after the calibration reach each level, against how often they should.
+
+    Parameters
+    ----------
+    levels, shares : sequences of float, of the same length
+        Levels of p, rising, above 0; the share of rows at or below each.
+    rows : int
+        How many rows were counted.
+    kind : str
+        The detector's kind, for the colour.
+    """
+    figure, axes = _canvas()
+    axes.fill_between(levels, np.multiply(levels, 0.5), np.multiply(levels, 1.5), color=_GRID, linewidth=0)
+    axes.plot(levels, levels, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(levels, np.maximum(shares, levels[0] / 10), color=colour_of(kind), linewidth=2, clip_on=True)
+    at = float(np.interp(0.01, levels, shares))
+    _titles(
+        axes,
+        f"p <= 1 % comes for {at:.2%} of later normal windows",
+        f"{rows:,} windows after the calibration. Dashed: as promised; shaded: half to one and a half times that",
+    )
+    axes.set(xscale="log", yscale="log", xlim=(min(levels[0], 0.5), 1), ylim=(levels[0] / 4, 1.5))
+    axes.set(xlabel="p-value (logarithmic)", ylabel="Share of normal windows at or below it")
+    _as_percent(axes.xaxis, axes.yaxis, decimals=1)
+    return figure
+
+
+def weeks_figure(weeks: Mapping[str, Sequence[Any]], *, level: float = 0.01, kind: str = "") -> Figure:
+    """How often normal rows reach a level in each week after the calibration, with 95 % intervals.
+
+    Parameters
+    ----------
+    weeks : mapping of str to sequence
+        ``day`` (the first of the seven, as text), ``share``, ``low``, ``high``; one entry per week.
+    level : float
+    kind : str
+        The detector's kind, for the colour.
+    """
+    figure, axes = _canvas(height=3.6)
+    share, low, high = (np.asarray(weeks[name], np.float64) for name in ("share", "low", "high"))
+    place = np.arange(len(share))
+    axes.axhspan(0.5 * level, 1.5 * level, color=_GRID, linewidth=0)
+    axes.axhline(level, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.vlines(place, low, high, color=colour_of(kind), linewidth=2, alpha=0.6)
+    axes.plot(place, share, "o", color=colour_of(kind), markersize=6)
+    off = int(((high < 0.5 * level) | (low > 1.5 * level)).sum())
+    finding = (
+        f"{off} of {len(share)} weeks are plainly not as promised" if off else "No week is plainly off the promise"
+    )
+    _titles(axes, finding, f"Share of normal windows with p <= {level:g}, 95 % intervals; shaded: what is promised")
+    axes.set(xlabel="Week from", ylabel="Share of windows", ylim=(0, None), xlim=(-0.5, len(share) - 0.5))
+    axes.set_xticks(place, list(weeks["day"]))
+    _as_percent(axes.yaxis, decimals=1)
+    return figure
+
+
 def _canvas(height: float = 4.6) -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -177,11 +241,11 @@ def _titles(axes: Axes, finding: str, detail: str) -> None:
     figure.text(0.012, 1 - 0.38 / height, detail, va="top", fontsize=10, color=_FAINT)
 
 
-def _as_percent(*sides: Any) -> None:
+def _as_percent(*sides: Any, decimals: int = 0) -> None:
     from matplotlib.ticker import PercentFormatter
 
     for side in sides:
-        side.set_major_formatter(PercentFormatter(1, decimals=0))
+        side.set_major_formatter(PercentFormatter(1, decimals=decimals))
 
 
 def _locator() -> Any:

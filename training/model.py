@@ -1,8 +1,8 @@
 """The model: everything that is needed to turn raw events into scores, and nothing that can run.
 
-It is saved as a folder of data with a manifest: the plan as JSON, the population as Arrow, the detector as its own data
-files, a card. Loading reads data and checks every file against the manifest's SHA-256; a changed, missing or extra file
-is refused by name. There is no pickle to open and no code to import.
+It is saved as a folder of data with a manifest: the plan as JSON, the population and the calibration as Arrow, the
+detector as its own data files, a card. Loading reads data and checks every file against the manifest's SHA-256; a
+changed, missing or extra file is refused by name. There is no pickle to open and no code to import.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import BundleError, PlanMismatchError
 from ..features.plan import FeaturePlan
 from ..features.population import Population
+from .calibration import Calibration
 from .detectors import load_detector
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ __all__ = ["Model"]
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
+_CALIBRATION = "calibration.arrow"
+_PAGES = ("card.html", "card.md")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +47,18 @@ class Model:
     detector : FittedDetector
     card : mapping
         Plain data on where the model comes from: training period, counts, metrics.
+    calibration : Calibration or None
+        Turns scores into p-values; None in a model that was not calibrated.
+    pages : mapping of str to str
+        The card for a reader: ``card.html`` and ``card.md``, if there are any.
     """
 
     plan: FeaturePlan
     population: Population
     detector: FittedDetector
     card: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plan_fingerprint(self) -> str:
@@ -81,8 +90,13 @@ class Model:
             message = f"expected a new or empty folder for the model, {folder} holds files; choose another"
             raise BundleError(message)
         (folder / "plan.json").write_text(self.plan.to_json())
-        (folder / "card.json").write_text(json.dumps(self.card, indent=2, sort_keys=True))
+        (folder / "card.json").write_text(json.dumps(self.card, indent=2))
+        for name in _PAGES:
+            if name in self.pages:
+                (folder / name).write_text(self.pages[name], encoding="utf-8")
         self.population.save(folder / "population.arrow")
+        if self.calibration is not None:
+            self.calibration.save(folder / _CALIBRATION)
         (folder / "detector").mkdir()
         self.detector.save(folder / "detector")
         files = {name: _sha256(folder / name) for name in _files(folder)}
@@ -104,7 +118,15 @@ class Model:
         check(folder)
         plan = FeaturePlan.from_json((folder / "plan.json").read_text())
         card = json.loads((folder / "card.json").read_text())
-        model = cls(plan, Population.load(folder / "population.arrow"), load_detector(folder / "detector"), card)
+        there = folder / _CALIBRATION
+        model = cls(
+            plan,
+            Population.load(folder / "population.arrow"),
+            load_detector(folder / "detector"),
+            card,
+            Calibration.load(there) if there.is_file() else None,
+            {name: (folder / name).read_text(encoding="utf-8") for name in _PAGES if (folder / name).is_file()},
+        )
         unknown = sorted({feature.name for feature in plan.features} - set(model.population.histograms))
         if unknown:
             message = f"{folder}: the population does not know {', '.join(unknown[:5])}; train again"

@@ -91,12 +91,15 @@ def signature() -> ModelSignature:
         "since": DataType.datetime,
         "as_of": DataType.datetime,
         "score": DataType.double,
+        "p_value": DataType.double,
         "rank": DataType.long,
         "alert": DataType.boolean,
+        "pick": DataType.string,
+        "chance": DataType.double,
         "family": DataType.string,
         "reasons": Array(DataType.string),
     }
-    optional = {"family", "reasons"}
+    optional = {"p_value", "pick", "chance", "family", "reasons"}
     columns: list[Any] = [ColSpec(kind, name, required=name not in optional) for name, kind in types.items()]
     params = [ParamSpec("budget", DataType.long, 100), ParamSpec("explain", DataType.long, 3)]
     return ModelSignature(outputs=Schema(columns), params=ParamSchema(params))

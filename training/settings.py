@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConfigError
 from ..features.snapshots import WindowSpec
@@ -12,6 +12,8 @@ from .labels import DAY
 from .splits import Period
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .detector import Detector
 
 __all__ = ["TrainingSettings"]
@@ -35,13 +37,25 @@ class TrainingSettings:
         Judge only entities that were not known to be in trouble when the day began.
     budget : int
         Alerts a day that a team can read.
+    value : str or None
+        The measure that tells what is at stake in a window; the log's first if it is not named.
+    promote : "first" or "always"
+        Whether the best becomes champion only where there is none yet, or always.
     trials : int
-        Settings of LightGBM to try on folds in time inside the training period; 0 takes the defaults.
+        Settings of LightGBM to try on folds in time inside the training period, or without labels of the Isolation
+        Forest in a rehearsal; 0 takes the defaults.
+    rehearse : int
+        Misbehaviours of each kind to stage in a copy of the test period's events, to see how many each detector finds;
+        the settings of detectors without labels are searched by such a rehearsal, too. 0 stages none.
+    rehearse_kinds : mapping of str to float
+        Kinds or purposes of misbehaviour to stage, and how much each counts; what suits the log if none are named.
     seconds : float or None
         Try no more after so long; then the result depends on the machine's speed.
     chosen : tuple of Detector
         Settings of detectors, at most one of a kind; a kind without takes its defaults.
     seed : int
+    owner : str
+        Who answers for the model, for its card.
     model_name : str
         The registered model.
     """
@@ -53,10 +67,15 @@ class TrainingSettings:
     label_delay: int = 7 * DAY
     leave_out_known: bool = False
     budget: int = 100
+    value: str | None = None
+    promote: Literal["first", "always"] = "first"
     trials: int = 10
+    rehearse: int = 0
+    rehearse_kinds: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     chosen: tuple[Detector, ...] = ()
     seed: int = 0
+    owner: str = ""
     model_name: str = "peculiar"
 
     def detector(self, kind: str) -> Detector:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import platform
+import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from ..audit import operating_user
@@ -22,6 +24,8 @@ from .store import EXPERIMENT, Store, open_store, prepare_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pandas as pd
+    import pyarrow as pa
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -31,12 +35,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_BUDGET",
+    "CALIBRATION",
     "CARD",
+    "CARD_PAGE",
+    "CURVES",
     "EXPERIMENT",
     "IMPORTANCE",
+    "KINDS",
     "PR_CURVE",
     "SOURCE_TAGS",
     "TRIALS",
+    "VALIDITY",
+    "WEEKS",
     "LiveRun",
     "Role",
     "RunRecord",
@@ -47,18 +57,24 @@ __all__ = [
     "prepare_environment",
     "running",
     "write_record",
+    "write_trials",
 ]
 
 # The same paths in every run: that is what lets MLflow lay artifacts of several runs side by side.
 PR_CURVE = "plots/pr_curve.png"
+CALIBRATION = "plots/calibration.png"
+WEEKS = "plots/by_week.png"
+CURVES = "plots/curves.html"
 IMPORTANCE = "plots/importance.png"
 BY_BUDGET = "tables/by_budget.json"
 TRIALS = "tables/trials.json"
-CARD = "card.md"
+VALIDITY = "tables/validity.json"
+KINDS = "tables/injected_kinds.json"
+CARD, CARD_PAGE = "card.md", "card.html"
 
 SOURCE_TAGS = {"mlflow.source.name": "peculiar", "mlflow.source.type": "LOCAL"}
 
-Role = Literal["study", "candidate", "trial", "score"]
+Role = Literal["study", "candidate", "trial", "score", "compare", "promotion"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,8 @@ class RunRecord:
         Artifact path to column name to values.
     texts : mapping of str to str
         Artifact path to text.
+    parquets : mapping of str to pyarrow.Table
+        Artifact path to a table that programs read, not people.
     tags : mapping of str to str
     """
 
@@ -115,6 +133,7 @@ class RunRecord:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Sequence[object]]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    parquets: Mapping[str, pa.Table] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -125,7 +144,7 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
     Parameters
     ----------
     store : Store
-    role : {"study", "candidate", "trial", "score"}
+    role : {"study", "candidate", "trial", "score", "compare", "promotion"}
     name : str
         What the runs table shows.
     kind : str
@@ -149,7 +168,12 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
 
 
 def write_record(
-    run: LiveRun, record: RunRecord, *, model_id: str | None = None, dataset: EventLogDataset | None = None
+    run: LiveRun,
+    record: RunRecord,
+    *,
+    model_id: str | None = None,
+    dataset: EventLogDataset | None = None,
+    context: str = "evaluation",
 ) -> None:
     """Write a record into a run.
 
@@ -161,12 +185,14 @@ def write_record(
         The logged model that the metrics judge.
     dataset : EventLogDataset, optional
         The events that they were measured on; it becomes an input of the run.
+    context : str
+        What the events were used for.
     """
     from mlflow.entities import Param, RunTag
 
     client = run.store.client
     if dataset is not None:
-        log_inputs(run, dataset=dataset, context="evaluation")
+        log_inputs(run, dataset=dataset, context=context)
     tags = dict(record.tags) | ({"mlflow.note.content": record.note} if record.note else {})
     client.log_batch(
         run.run_id,
@@ -175,6 +201,35 @@ def write_record(
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
     _write_files(client, run.run_id, record)
+
+
+def write_trials(run: LiveRun, trials: pd.DataFrame, *, most: int = 10) -> int:
+    """Write the best trials of a search as runs of their own, below the candidate that it was for.
+
+    The rest is in the candidate's table of trials: a run each would hide the few that somebody wants to look at.
+
+    Parameters
+    ----------
+    run : LiveRun
+        The candidate's.
+    trials : pandas.DataFrame
+        ``number``, ``value``, ``state``, ``seconds``, ``params_…``, one row per trial; those given up are left out.
+    most : int
+
+    Returns
+    -------
+    int
+        How many were written.
+    """
+    complete = trials["value"].notna() & (trials["state"].astype(str) == "COMPLETE")
+    best = trials[complete].sort_values("value", ascending=False, kind="stable").head(most)
+    for row in best.to_dict("records"):
+        chosen = {f"model/{name.removeprefix('params_')}": row[name] for name in row if name.startswith("params_")}
+        metrics = {"tune/objective": float(row["value"]), "tune/seconds": float(row["seconds"])}
+        note = f"Trial {row['number']} of the search for {run.kind}: {row['value']:.4f}."
+        with running(run.store, "trial", name=f"trial {row['number']}", kind=run.kind, parent=run) as trial:
+            write_record(trial, RunRecord(note=note, params=chosen, metrics=metrics))
+    return len(best)
 
 
 def log_inputs(
@@ -250,3 +305,14 @@ def _write_files(client: MlflowClient, run_id: str, record: RunRecord) -> None:
             client.log_table(run_id, {column: list(values) for column, values in table.items()}, path)
     for path, text in record.texts.items():
         client.log_text(run_id, text, path)
+    for path, parquet in record.parquets.items():
+        _log_parquet(client, run_id, path, parquet)
+
+
+def _log_parquet(client: MlflowClient, run_id: str, path: str, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / PurePosixPath(path).name
+        pq.write_table(table, file, compression="zstd")
+        client.log_artifact(run_id, str(file), str(PurePosixPath(path).parent).removeprefix("."))

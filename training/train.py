@@ -6,21 +6,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from ..audit import Use, record
 from ..errors import ConfigError
-from .candidates import Candidate, fit_candidate, record_of
+from .candidates import Candidate, fit_candidate
+from .card import card_of, pages_of
 from .detectors import DETECTORS
+from .feedback import with_feedback
+from .inputs import dataset_of, short_name
 from .labels import Labels, read_labels
-from .material import Material, prepare
+from .material import Material, prepare, with_audited
 from .model import Model
-from .registry import Version, log_model, register, set_alias
-from .tracking import RunRecord, close_orphans, log_inputs, running, write_record
+from .records import record_of
+from .registry import Version, champion, log_model, register, set_alias
+from .tracking import RunRecord, close_orphans, log_inputs, running, write_record, write_trials
 from .views import save_views
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..features.events import DataReport, EventLog
     from ..features.timeline import Timeline
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingResult", "train"]
 
 _DECIDES = "test/average_precision"
+_SHOWN = ("average_precision", "roc_auc", "precision_at_budget", "recall_at_budget", "value_recall_at_budget")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +49,11 @@ class TrainingResult:
     candidates : tuple of Candidate
         The best first.
     versions : tuple of Version
-        The registered versions, in the same order; the first is the champion.
+        The registered versions, in the same order.
     run_id : str
         The study's run.
+    standing : Version or None
+        The champion of an earlier training, if it stays.
     """
 
     report: DataReport
@@ -55,11 +61,17 @@ class TrainingResult:
     candidates: tuple[Candidate, ...]
     versions: tuple[Version, ...]
     run_id: str
+    standing: Version | None = None
+
+    @property
+    def best(self) -> Version:
+        """The best version of this training."""
+        return self.versions[0]
 
     @property
     def champion(self) -> Version:
         """The version that scores from now on."""
-        return self.versions[0]
+        return self.standing or self.best
 
     def summary(self) -> str:
         """A few lines for a person."""
@@ -72,12 +84,18 @@ class TrainingResult:
             known, hidden = int(material.train_truth.sum()), int(material.test_truth.sum())
             lines.append(f"  confirmed windows: {known:,} known in time, {hidden:,} to find")
         for candidate, version in zip(self.candidates, self.versions, strict=True):
-            told = ", ".join(f"{name.removeprefix('test/')} {value:.3f}" for name, value in candidate.metrics.items())
-            alias = " ".join(f"@{alias}" for alias in version.aliases)
+            told = ", ".join(_figures(candidate.metrics))
+            alias = "".join(f" @{alias}" for alias in version.aliases)
             lines.append(
-                f"{version.name} version {version.number} {alias}: {candidate.kind}; {told or 'no labels to judge by'}"
+                f"{version.name} version {version.number}{alias}: {candidate.kind}; {told or 'no labels to judge by'}"
             )
             lines += [f"  note: {note}" for note in candidate.notes]
+        if self.standing is not None:
+            number, names = self.best.number, f"@champion {self.best.number}"
+            lines.append(
+                f"the champion stays {self.standing.name} version {self.standing.number} ({self.standing.kind}); "
+                f"next: peculiar compare {names}, then peculiar promote {number}"
+            )
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +110,7 @@ class TrainingResult:
             "test_rows": len(self.material.test),
             "candidates": {c.kind: {**c.metrics, "version": v.number, "aliases": list(v.aliases)} for c, v in pairs},
             "champion": {"name": self.champion.name, "version": self.champion.number, "sha256": self.champion.sha256},
+            "best": {"name": self.best.name, "version": self.best.number, "sha256": self.best.sha256},
             "run_id": self.run_id,
         }
 
@@ -104,16 +123,18 @@ def train(
     store: Store,
     progress: Callable[[str, float], None] | None = None,
 ) -> TrainingResult:
-    """Train the detectors on a log, track and register them, and make the best one the champion.
+    """Train the detectors on a log, track and register them, and name the best one.
 
     With labels the best has the highest average precision on the later period; without, nothing can be compared and
-    the Isolation Forest is the champion.
+    it is the Isolation Forest. Where there is no champion yet the best becomes it; one that is in use stays, and the
+    best becomes its challenger: what scores from tomorrow on is for a person to decide.
 
     Parameters
     ----------
     log : EventLog
     labels : path, or anything that speaks Arrow, optional
-        See :func:`~peculiar.training.labels.read_labels`.
+        See :func:`~peculiar.training.labels.read_labels`. Reviewers' verdicts in the project's folder count beside
+        them, or without them.
     settings : TrainingSettings
     store : Store
         Where runs and models go.
@@ -130,20 +151,26 @@ def train(
         If a period is empty, or no detector can be fitted.
     """
     timeline, report, _ = log.read()
-    known = None if labels is None else _labels(labels, timeline, settings)
+    given = None if labels is None else _labels(labels, timeline, settings)
+    known = with_feedback(given, store.home)
     material = prepare(timeline, log.roles, known, settings=settings, progress=progress)
+    material = with_audited(material, log)
     close_orphans(store)
-    dataset = _dataset(log, timeline, report)
-    with running(store, "study", name=f"train on {_short(report.source)}") as study:
-        log_inputs(study, dataset=dataset)
+    with running(store, "study", name=f"train on {short_name(report.source)}") as study:
+        log_inputs(study, dataset=dataset_of(log, timeline, report))
         kinds = _fitting(settings, material)
-        tried = [_try(kind, material, settings, (study, dataset, report), progress) for kind in kinds]
+        split = material.split
+        learned = dataset_of(log, timeline, report, period=("learned", split.train_from, split.train_until))
+        judged = dataset_of(log, timeline, report, period=("judged", split.test_from, split.test_until))
+        tried = [_try(kind, material, settings, (study, (learned, judged), report), progress) for kind in kinds]
         ranked = sorted(tried, key=lambda pair: _rank(pair[0]), reverse=True)
-        candidates, versions = [pair[0] for pair in ranked], _register(store, ranked, settings)
-        result = TrainingResult(report, material, tuple(candidates), versions, study.run_id)
+        candidates, versions = tuple(pair[0] for pair in ranked), _register(store, ranked, settings)
+        standing = champion(store, settings.model_name) if settings.promote == "first" else None
+        versions = _named(store, versions, standing)
+        result = TrainingResult(report, material, candidates, versions, study.run_id, standing)
         write_record(study, _study_record(result))
     save_views(store)
-    use = Use(verb="train", model=result.champion.name, version=result.champion.number, sha256=result.champion.sha256,
+    use = Use(verb="train", model=result.best.name, version=result.best.number, sha256=result.best.sha256,
               data=timeline.fingerprint, rows=len(timeline), parameters=_plain(settings))  # fmt: skip
     record(store.home, use)
     return result
@@ -168,34 +195,45 @@ def _try(
     kind: str,
     material: Material,
     settings: TrainingSettings,
-    about: tuple[LiveRun, EventLogDataset, DataReport],
+    about: tuple[LiveRun, tuple[EventLogDataset, EventLogDataset], DataReport],
     progress: Callable[[str, float], None] | None,
 ) -> tuple[Candidate, Any, Model]:
-    study, dataset, report = about
+    study, (learned, judged), report = about
     if progress:
         progress(f"fitting {kind}", 0.0)
     with running(study.store, "candidate", name=kind, kind=kind, parent=study) as run:
         candidate = fit_candidate(kind, material, settings, progress=progress)
-        told = record_of(candidate, material, settings)
-        write_record(run, replace(told, metrics={}, curves={}, figures={}, tables={}, texts={}))
-        card = {**_card(candidate, material, report), "label_delay": settings.label_delay}
-        model = Model(material.plan, material.population, candidate.fitted, card)
+        told = record_of(candidate, material, settings, data=judged.digest)
+        write_record(run, RunRecord(note=told.note, params=told.params, tags=told.tags))
+        card = card_of(candidate, material, settings, report, data=learned.digest)
+        pages, calibration = pages_of(card), candidate.judged.calibration
+        model = Model(material.plan, material.population, candidate.fitted, card, calibration, pages)
         logged = log_model(run, model, name=kind)
-        write_record(run, replace(told, params={}), model_id=logged.model_id, dataset=dataset)
+        size = {name: value for name, value in told.metrics.items() if name.startswith("data/train")}
+        write_record(run, RunRecord(metrics=size), model_id=logged.model_id, dataset=learned, context="training")
+        rest = {name: value for name, value in told.metrics.items() if name not in size}
+        told = replace(told, params={}, metrics=rest, texts={**told.texts, **pages})
+        write_record(run, told, model_id=logged.model_id, dataset=judged)
+        if candidate.trials is not None:
+            write_trials(run, candidate.trials)
     return candidate, logged, model
 
 
 def _register(
     store: Store, ranked: list[tuple[Candidate, Any, Model]], settings: TrainingSettings
 ) -> tuple[Version, ...]:
-    """Versions in the order of merit; the aliases move last, when every version is whole."""
-    versions = [
+    """Versions in the order of merit."""
+    return tuple(
         register(store, logged, name=settings.model_name, description=f"{candidate.kind}, {_told(candidate)}")
         for candidate, logged, _ in ranked
-    ]
-    for place, alias in list(enumerate(("champion", "challenger")))[: len(versions)]:
-        versions[place] = set_alias(store, versions[place], alias)
-    return tuple(versions)
+    )
+
+
+def _named(store: Store, versions: tuple[Version, ...], standing: Version | None) -> tuple[Version, ...]:
+    """The versions with aliases, which move last, when every version is whole; a champion in use keeps its own."""
+    free = ("champion", "challenger") if standing is None else ("challenger",)
+    named = [set_alias(store, version, alias) for version, alias in zip(versions, free, strict=False)]
+    return (*named, *versions[len(named) :])
 
 
 def _rank(candidate: Candidate) -> float:
@@ -203,53 +241,20 @@ def _rank(candidate: Candidate) -> float:
     return -np.inf if np.isnan(value) else value
 
 
+def _figures(metrics: Mapping[str, float]) -> list[str]:
+    """The figures that a line has room for; the rest is in MLflow and on the card."""
+    told = []
+    for name in _SHOWN:
+        value, low, high = (metrics.get(f"test/{name}{end}") for end in ("", "_low", "_high"))
+        if value is not None:
+            span = "" if low is None or high is None or np.isnan(low) else f" ({low:.3f} to {high:.3f})"
+            told.append(f"{name} {value:.3f}{span}")
+    return told
+
+
 def _told(candidate: Candidate) -> str:
     value = candidate.metrics.get(_DECIDES)
     return "no labels to judge by" if value is None else f"average precision {value:.3f} on the later period"
-
-
-def _card(candidate: Candidate, material: Material, report: DataReport) -> dict[str, Any]:
-    return {
-        "kind": candidate.kind,
-        "purpose": "Leads for a person to check: who behaves unlike themselves or unlike everyone. Never a verdict.",
-        "split": str(material.split),
-        "train_rows": len(material.train),
-        "test_rows": len(material.test),
-        "metrics": {name: value for name, value in candidate.metrics.items() if np.isfinite(value)},
-        "events": report.admitted,
-        "entities": report.entities,
-    }
-
-
-def _dataset(log: EventLog, timeline: Timeline, report: DataReport) -> EventLogDataset:
-    from .dataset import EventLogDataset, LogProfile
-
-    shown = report.to_dict()
-    profile = LogProfile(
-        events=report.admitted,
-        entities=report.entities,
-        first=shown["first"],
-        last=shown["last"],
-        roles=_typed_roles(log),
-    )
-    uri = report.source if "/" in report.source or "." in report.source else ""
-    return EventLogDataset(_short(report.source), fingerprint=timeline.fingerprint, profile=profile, uri=uri)
-
-
-def _typed_roles(log: EventLog) -> dict[str, str]:
-    schema, roles = log.source.schema(), log.roles
-    parts = {roles.entity: "entity", roles.at: "at", **({roles.id: "id"} if roles.id else {})}
-    parts |= dict.fromkeys(roles.place or (), "place") | ({} if roles.peer_by is None else {roles.peer_by: "peers"})
-    parts |= dict.fromkeys(roles.dimensions, "dimension") | dict.fromkeys(roles.measures, "measure")
-    return {name: f"{part}: {_plain_type(schema.field(name).type)}" for name, part in parts.items()}
-
-
-def _plain_type(kind: pa.DataType) -> str:
-    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def _short(source: str) -> str:
-    return "/".join(source.split("/")[-2:])
 
 
 def _study_record(result: TrainingResult) -> RunRecord:

@@ -78,13 +78,23 @@ CANDIDATES = View(
     role="candidate",
     order="test/average_precision",
     params=("model/kind",),
-    metrics=("test/average_precision", "test/precision_at_budget", "test/recall_at_budget", "test/roc_auc"),
+    metrics=(
+        "test/average_precision",
+        "test/precision_at_budget",
+        "test/recall_at_budget",
+        "test/roc_auc",
+        "test/value_recall_at_budget",
+        "calibration/share_at_1pct",
+    ),
     charts={
         "Which detector finds most?": (
             bar("test/average_precision", "Average precision"),
             bar("test/precision_at_budget", "Precision at the alert budget"),
             bar("test/recall_at_budget", "Recall at the alert budget"),
             bar("test/roc_auc", "ROC AUC"),
+        ),
+        "Do p-values mean what they say? (0.5 % to 1.5 % is promised)": (
+            bar("calibration/share_at_1pct", "Normal windows with p <= 1 %"),
         ),
         "What does a budget buy? (x: alerts a day)": (
             line("curve/precision_at_k", "Precision by budget", logarithmic=True),

@@ -12,6 +12,7 @@ import pytest
 from peculiar.audit import verify
 from peculiar.errors import BundleError, SchemaError
 from peculiar.serving.batch import ScoringRequest, score_to_file
+from peculiar.serving.picks import Exploration
 from peculiar.training.references import load
 
 DAYS = (date(2025, 2, 10), date(2025, 2, 13))
@@ -158,6 +159,15 @@ def test_every_use_is_on_record(trained, request_of):
     assert use["parameters"] == {"budget": 3, "days": ["2025-02-10", "2025-02-13"]}
     head = trained.store.client.get_run(written.run_id).data.tags["peculiar.audit"]
     assert verify(trained.store.home / "audit.jsonl", head=head).head == head
+
+
+def test_random_picks_are_in_the_file_and_on_record(trained, request_of):
+    """A share of the budget that is drawn at random changes which alerts there are, and the record says so."""
+    written = score_to_file(request_of(explore=Exploration(0.34, seed=1)), trained.store)
+    picks = pq.read_table(written.output)["pick"].to_pylist()
+    assert (picks.count("rank"), picks.count("random"), written.alerts) == (6, 3, 9)
+    asked = uses(trained.store)[-1]["parameters"]
+    assert asked == {"budget": 3, "days": ["2025-02-10", "2025-02-13"], "explore": 0.34, "seed": 1}
 
 
 def test_a_plain_folder_is_on_record_by_its_own_name(trained, request_of, tmp_path):

@@ -15,6 +15,7 @@ from peculiar.errors import ConfigError, SchemaError
 from peculiar.features.events import EventLog
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.snapshots import WindowSpec
+from peculiar.serving.picks import Exploration
 from peculiar.serving.scoring import Budget, score_batch, score_events
 from peculiar.training.model import Model
 from peculiar.training.references import load
@@ -22,7 +23,7 @@ from peculiar.training.references import load
 DAY = 86_400_000_000
 START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
 SINCE, UNTIL = START + 36 * DAY, START + 40 * DAY
-COLUMNS = ["entity", "since", "as_of", "score", "rank", "alert", "family", "reasons"]
+COLUMNS = ["entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "family", "reasons"]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,9 @@ def test_the_table_is_what_is_promised(city, model):
     """Columns, types and order: one row per entity and window, entities in the order of their names."""
     table = score_events(model, city.events, since=SINCE, until=UNTIL)
     utc = pa.timestamp("us", tz="UTC")
-    types = [pa.string(), utc, utc, pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.list_(pa.string())]
+    text = pa.string()
+    number = pa.float64()
+    types = [text, utc, utc, number, number, pa.int64(), pa.bool_(), text, number, text, pa.list_(text)]
     assert table.schema == pa.schema(list(zip(COLUMNS, types, strict=True)))
     keys = list(zip(table["entity"].to_pylist(), table["as_of"].to_pylist(), strict=True))
     assert keys == sorted(set(keys))
@@ -195,6 +198,36 @@ def test_ranks_and_alerts_follow_the_plain_rule(city, model, budget):
         assert [rank for _, _, rank, _ in ranked] == list(range(1, len(rows) + 1))
         assert [alert for *_, alert in ranked] == [n < (100 if budget is None else budget) for n in range(len(rows))]
     assert len({score for score, *_ in rows}) < len(rows), "no scores tie: the test shows nothing"
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0.0, 0), (0.2, 2), (1.0, 10)])
+def test_part_of_the_budget_is_drawn_at_random(city, model, share, drawn):
+    """Each day has as many alerts as without; so many were drawn, say so and how likely it was, and have reasons.
+
+    A window about which nothing is odd has an empty list of them.
+    """
+    explore = Exploration(share, seed=7)
+    table = score_batch(model, city.events, since=SINCE, until=UNTIL, budget=10, explore=explore, explain=1).table
+    days: dict[object, list[dict]] = {}
+    for row in table.to_pylist():
+        days.setdefault(row["since"], []).append(row)
+    assert len(days) == 4
+    for rows in days.values():
+        by_rank, at_random = ([row for row in rows if row["pick"] == pick] for pick in ("rank", "random"))
+        assert sorted(row["rank"] for row in by_rank) == list(range(1, 10 - drawn + 1))
+        assert len(at_random) == drawn
+        assert {row["chance"] for row in by_rank} <= {1.0}
+        assert all(row["chance"] == drawn / (len(rows) - 10 + drawn) for row in at_random)
+        assert all(row["alert"] and row["reasons"] for row in by_rank)
+        assert all(row["alert"] and row["reasons"] is not None for row in at_random)
+        assert all(row["alert"] == (row["pick"] is not None) == (row["chance"] is not None) for row in rows)
+
+
+def test_without_random_picks_nothing_is_drawn(city, model):
+    """By default every alert is one by rank, as it is with a share of none."""
+    default = score_events(model, city.events, since=SINCE, budget=10)
+    assert set(default["pick"].to_pylist()) == {"rank", None}
+    assert score_batch(model, city.events, since=SINCE, budget=10, explore=Exploration()).table.equals(default)
 
 
 def test_hours_are_ranked_by_the_day_of_the_zone(city):

@@ -10,8 +10,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from peculiar.errors import ConfigError
-from peculiar.training.candidates import fit_candidate, record_of
+from peculiar.training.candidates import fit_candidate
 from peculiar.training.lightgbm import LightGBM
+from peculiar.training.records import record_of
 
 DAY = 86_400_000_000
 
@@ -25,7 +26,8 @@ def candidates(trained):
 @pytest.fixture(scope="module")
 def unlabelled(trained):
     """The same vectors without the truth; risk features may know of trouble, the fit may not."""
-    return replace(trained.result.material, labels=None, train_truth=None, test_truth=None)
+    none = dict.fromkeys(("labels", "train_truth", "test_truth", "train_weight", "test_cleared"))
+    return replace(trained.result.material, **none)
 
 
 def at_budget(truth, score, vectors, budget: int) -> tuple[float, float]:
@@ -59,10 +61,10 @@ def test_a_detector_finds_more_than_chance(trained, candidates):
 
 
 def test_the_forest_learns_nothing_from_labels(trained, candidates, unlabelled):
-    """With and without labels the same rows and seed give the same forest, and without there are no metrics."""
+    """With and without labels the same rows and seed give the same forest; without, only the calibration is judged."""
     found = fit_candidate("isolation_forest", unlabelled, trained.settings)
     assert found.score.tobytes() == candidates["isolation_forest"].score.tobytes()
-    assert dict(found.metrics) == {}
+    assert {name.split("/")[0] for name in found.metrics} == {"calibration"}
 
 
 def test_another_seed_gives_another_forest(trained, candidates, unlabelled):
@@ -89,7 +91,7 @@ def test_the_search_is_told(trained, candidates):
     trials = candidates["lightgbm"].trials
     assert list(trials["number"]) == list(range(trained.settings.trials))
     assert candidates["isolation_forest"].trials is None
-    assert candidates["lightgbm"].notes == ()
+    assert not any("search" in note for note in candidates["lightgbm"].notes)
 
 
 def test_a_training_too_short_to_search_in_takes_the_defaults_and_says_so(trained):
@@ -114,7 +116,7 @@ def test_progress_is_told_trial_by_trial(trained):
 
 def test_an_unknown_kind_is_refused(trained):
     """The message names the kinds there are."""
-    with pytest.raises(ConfigError, match="expected a detector among isolation_forest, lightgbm, got 'xgboost'"):
+    with pytest.raises(ConfigError, match=r"among isolation_forest, joint, lightgbm, tails.*, got 'xgboost'"):
         fit_candidate("xgboost", trained.result.material, trained.settings)
 
 
@@ -131,7 +133,8 @@ def test_a_record_tells_everything(trained, candidates, kind):
     assert own in told.params
     assert told.metrics["data/train_rows"] == len(material.train)
     assert told.metrics["data/test_positives"] == material.test_truth.sum()
-    assert {"plots/pr_curve.png", "plots/importance.png", "plots/budget.png"} == set(told.figures)
+    plots = {"pr_curve", "importance", "budget", "calibration", "by_week"}
+    assert {f"plots/{name}.png" for name in plots} == set(told.figures)
     assert ("tables/trials.json" in told.tables) == (kind == "lightgbm")
     recall = list(told.curves["curve/recall_at_k"].values())
     assert recall == sorted(recall)
@@ -142,8 +145,9 @@ def test_a_record_tells_everything(trained, candidates, kind):
 
 def test_without_labels_a_record_has_importance_but_no_curve(trained, candidates, unlabelled):
     """Nothing can be judged without labels, but what moves the scores can still be shown."""
-    bare = replace(candidates["isolation_forest"], metrics={})
-    told = record_of(bare, unlabelled, trained.settings)
-    assert set(told.figures) == {"plots/importance.png"}
-    assert (dict(told.curves), dict(told.tables)) == ({}, {})
-    assert set(told.metrics) == {"data/train_rows", "data/test_rows"}
+    told = record_of(fit_candidate("isolation_forest", unlabelled, trained.settings), unlabelled, trained.settings)
+    assert set(told.figures) == {"plots/importance.png", "plots/calibration.png", "plots/by_week.png"}
+    assert (dict(told.curves), set(told.tables)) == ({}, {"tables/validity.json"})
+    assert {name.split("/")[0] for name in told.metrics} == {"data", "calibration"}
+    assert set(told.texts) == {"plan.json", "plots/curves.html"}
+    assert told.parquets["judged.parquet"]["confirmed"].null_count == len(unlabelled.test)

@@ -18,6 +18,7 @@ import pytest
 from peculiar.errors import BundleError, PlanMismatchError
 from peculiar.features.population import Population
 from peculiar.features.snapshots import WindowSpec
+from peculiar.training.calibration import Calibration
 from peculiar.training.model import Model, check
 
 KINDS = ("isolation_forest", "lightgbm")
@@ -29,7 +30,14 @@ def models(trained):
     material = trained.result.material
     card = {"kind": "of a test", "train_rows": len(material.train)}
     return {
-        candidate.kind: Model(material.plan, material.population, candidate.fitted, card)
+        candidate.kind: Model(
+            material.plan,
+            material.population,
+            candidate.fitted,
+            card,
+            candidate.judged.calibration,
+            {"card.html": "<p>card</p>", "card.md": "# card"},
+        )
         for candidate in trained.result.candidates
     }
 
@@ -90,10 +98,10 @@ def test_a_loaded_model_is_the_same_model(models, saved, kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_is_data(saved, kind):
-    """Only JSON, Arrow and LightGBM's text are written, and none of them is a pickle or an archive."""
+    """Only JSON, Arrow, text and LightGBM's text are written, and none of them is a pickle or an archive."""
     for name in files_of(saved[kind]):
         head = (saved[kind] / name).read_bytes()[:6]
-        kinds = {".json": b"{", ".arrow": b"ARROW1", ".txt": b"tree\n"}
+        kinds = {".json": b"{", ".arrow": b"ARROW1", ".txt": b"tree\n", ".html": b"<", ".md": b"#"}
         assert head.startswith(kinds[Path(name).suffix]), name
 
 
@@ -192,6 +200,9 @@ def test_the_fingerprint_changes_with_everything(models, trained):
         "plan": replace(model, plan=wider),
         "actions": replace(model, plan=replace(model.plan, actions=model.plan.actions[::-1])),
         "detector": replace(model, detector=models["lightgbm"].detector),
+        "calibration": replace(model, calibration=Calibration.fit(np.arange(2000.0))),
+        "no calibration": replace(model, calibration=None),
+        "pages": replace(model, pages={"card.md": "# another"}),
         "one tail": replace(model, detector=replace(model.detector, tails=model.detector.tails[::-1])),
     }
     found = {name: variant.fingerprint for name, variant in variants.items()}
@@ -248,3 +259,24 @@ def test_a_population_of_another_plan_is_refused(models, tmp_path):
     replace(model, population=Population(model.population.counts, lacking)).save(tmp_path / "model")
     with pytest.raises(PlanMismatchError, match="the population does not know events_count_1d; train again"):
         Model.load(tmp_path / "model")
+
+
+def test_the_calibration_and_the_pages_travel_with_the_model(models, saved):
+    """A loaded model gives the same p-values to the last bit, has the same pages, and all stand in the manifest."""
+    score = np.linspace(-10.0, 10.0, 301)
+    for kind, model in models.items():
+        loaded = Model.load(saved[kind])
+        assert loaded.calibration.p_values(score).tobytes() == model.calibration.p_values(score).tobytes()
+        assert loaded.pages == model.pages
+        listed = json.loads((saved[kind] / "manifest.json").read_text())["files"]
+        assert {"calibration.arrow", "card.html", "card.md"} <= set(listed)
+
+
+def test_a_model_without_a_calibration_loads(models, tmp_path):
+    """A model that was saved before there were calibrations is a model all the same."""
+    bare = replace(models["isolation_forest"], calibration=None, pages={})
+    bare.save(tmp_path / "bare")
+    loaded = Model.load(tmp_path / "bare")
+    assert loaded.calibration is None
+    assert dict(loaded.pages) == {}
+    assert loaded.fingerprint == bare.fingerprint

@@ -37,6 +37,6 @@ def test_the_signature_types_what_comes_out_only():
     """No inputs, the columns of the scores, and the two settings."""
     made = signature()
     assert made.inputs is None
-    names = ["entity", "since", "as_of", "score", "rank", "alert", "family", "reasons"]
+    names = ["entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "family", "reasons"]
     assert made.outputs.input_names() == names
     assert [param.name for param in made.params.params] == ["budget", "explain"]

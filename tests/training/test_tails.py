@@ -21,7 +21,7 @@ def counts():
 
 
 def test_the_odd_side_alone_counts(counts):
-    """With few events told odd below and many above, the other sides are worth nothing, and these the half of rows on their side."""
+    """With few events told odd below and many above, the other sides say nothing."""
     fitted = Tails(low=("few",), high=("many",)).fit(counts, seed=0)
     asked = replace(counts.take(np.arange(4)), values=np.array([[-2, 2, 0, -2], [0, 0, 2, 2]], np.float32))
     one = -np.log(2 * 0.0228)

@@ -97,12 +97,12 @@ def test_without_labels_the_forest_alone_is_trained(unlabelled):
 
 
 def test_without_labels_nothing_is_judged_in_mlflow(unlabelled):
-    """The run has the importance of features and the sizes, but no precision-recall curve and no metric of merit."""
+    """The run has importance of features, sizes and the calibration, but no precision-recall curve and no merit."""
     store = unlabelled.store
     run = runs_of(store)["candidate"][0]
     plots = {item.path for item in store.client.list_artifacts(run.info.run_id, "plots")}
-    assert plots == {"plots/importance.png"}
-    assert set(run.data.metrics) == {"data/train_rows", "data/test_rows"}
+    assert plots == {f"plots/{name}" for name in ("importance.png", "calibration.png", "by_week.png", "curves.html")}
+    assert {name.split("/")[0] for name in run.data.metrics} == {"data", "calibration"}
 
 
 def test_a_training_is_a_study_with_a_run_for_each_candidate(trained):
@@ -135,9 +135,22 @@ def test_mlflow_holds_what_is_needed_to_compare(trained, kind):
     assert min(there["plots/pr_curve.png"], there["plots/importance.png"]) > 5_000
     assert min(there["card.md"], there["plan.json"]) > 100
     timeline, _, _ = trained.log.read()
-    dataset = run.inputs.dataset_inputs[0].dataset
-    assert dataset.digest == timeline.fingerprint
-    assert json.loads(dataset.profile)["events"] == len(timeline)
+    study = client.get_run(result.run_id).inputs.dataset_inputs[0].dataset
+    assert study.digest == timeline.fingerprint
+    assert json.loads(study.profile)["events"] == len(timeline)
+    # Each metric names the events it was measured on: those learned from, or those judged by.
+    split, data = result.material.split, {each.tags[0].value: each.dataset for each in run.inputs.dataset_inputs}
+    for use, since, until in (
+        ("training", split.train_from, split.train_until),
+        ("evaluation", split.test_from, split.test_until),
+    ):
+        part = timeline.since(since).until(until)
+        assert data[use].digest == part.fingerprint
+        assert json.loads(data[use].profile)["events"] == len(part)
+    model_id = run.outputs.model_outputs[0].model_id
+    told = {metric.key: metric.dataset_digest for metric in client.get_logged_model(model_id).metrics}
+    assert told["data/train_rows"] == data["training"].digest
+    assert told["test/average_precision"] == data["evaluation"].digest
 
 
 @pytest.mark.parametrize("alias", ["champion", "challenger"])
@@ -155,7 +168,8 @@ def test_a_version_leads_to_its_run_and_its_model(trained, alias):
     assert loaded.source.sha256 == version.sha256 == loaded.model.fingerprint
     assert version.plan == trained.result.material.plan.fingerprint
     assert loaded.model.card["kind"] == version.kind
-    assert loaded.model.card["metrics"] == dict(candidate.metrics)
+    finite = {name: value for name, value in candidate.metrics.items() if np.isfinite(value)}
+    assert loaded.model.card["metrics"] == finite
 
 
 def test_the_same_seed_gives_the_same_models(city, trained, tmp_path):
@@ -199,7 +213,7 @@ def test_a_failing_training_registers_nothing(city, trained, tmp_path):
     store = open_store(tmp_path)
     settings = replace(trained.settings, detectors=("lightgbm", "no_such_detector"), trials=0)
     with pytest.raises(
-        ConfigError, match="expected a detector among isolation_forest, lightgbm, got 'no_such_detector'"
+        ConfigError, match=r"expected a detector among isolation_forest, .*, got 'no_such_detector'"
     ):
         train(trained.log, city.labels, settings=settings, store=store)
     found = runs_of(store)
@@ -224,3 +238,63 @@ def test_labels_that_cannot_be_tied_to_the_log_are_refused(trained, tmp_path):
     with pytest.raises(LabelError, match="expected a column event_id"):
         train(trained.log, pa.table({"colour": ["red"]}), settings=trained.settings, store=store)
     assert runs_of(store) == {}
+
+
+@pytest.fixture(scope="module")
+def again(trained, tmp_path_factory):
+    """Three trainings in one store: the first, a second that leaves the champion, a third that takes its place."""
+    store = open_store(tmp_path_factory.mktemp("again"))
+    settings = replace(trained.settings, detectors=("isolation_forest",))
+    changes = ({}, {"seed": 1}, {"seed": 2, "promote": "always"})
+    results = [train(trained.log, settings=replace(settings, **change), store=store) for change in changes]
+    return SimpleNamespace(store=store, results=results)
+
+
+def test_a_champion_in_use_is_not_replaced_unasked(again):
+    """A later training makes its best the challenger, says that the champion stays, and how to go on."""
+    first, second, _ = again.results
+    assert first.standing is None
+    assert second.champion.number == second.standing.number == first.champion.number == "1"
+    assert second.best.aliases == ("challenger",)
+    assert "the champion stays peculiar version 1 (isolation_forest)" in second.summary()
+    assert "next: peculiar compare @champion 2, then peculiar promote 2" in second.summary()
+    assert second.to_dict()["champion"]["version"] == "1"
+    assert second.to_dict()["best"]["version"] == "2"
+
+
+def test_a_training_may_be_told_to_promote(again):
+    """With promote = "always" the newest best is the champion."""
+    third = again.results[2]
+    assert third.champion == third.best == champion(again.store)
+    assert third.best.number == "3"
+    assert "the champion stays" not in third.summary()
+
+
+def test_the_best_trials_are_runs_below_their_candidate(trained):
+    """Each complete trial among the best is a run with its settings and its objective; the candidate has the course."""
+    found = runs_of(trained.store)
+    parent = next(run for run in found["candidate"] if run.data.tags["peculiar.kind"] == "lightgbm")
+    trials = next(c.trials for c in trained.result.candidates if c.kind == "lightgbm")
+    complete = trials[trials["state"].astype(str) == "COMPLETE"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in found["trial"]} == {parent.info.run_id}
+    assert sorted(run.data.metrics["tune/objective"] for run in found["trial"]) == sorted(complete["value"])
+    assert all("model/leaves" in run.data.params for run in found["trial"])
+    history = trained.store.client.get_metric_history(parent.info.run_id, "tune/best")
+    assert [point.value for point in history] == complete["value"].cummax().tolist()
+    assert [point.step for point in history] == complete["number"].tolist()
+
+
+def test_verdicts_in_the_project_are_learned_from(trained, tmp_path):
+    """Without a file of labels, what reviewers said is what a training knows."""
+    from peculiar.training.feedback import take_in
+
+    material = trained.result.material
+    bad = material.train.take(material.train_truth)
+    time = pa.timestamp("us", "UTC")
+    said = {"entity": bad.entity.dictionary_decode(), "since": pa.array(bad.since).cast(time),
+            "as_of": pa.array(bad.as_of).cast(time), "verdict": ["confirmed"] * len(bad),
+            "reviewer": ["ann"] * len(bad), "reviewed_at": pa.array(bad.as_of).cast(time)}  # fmt: skip
+    take_in(pa.table(said), tmp_path)
+    settings = replace(trained.settings, detectors=("isolation_forest",))
+    told = train(trained.log, settings=settings, store=open_store(tmp_path)).material
+    assert told.train_truth.sum() >= len(bad)
