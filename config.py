@@ -70,6 +70,7 @@ class TrainingSection(_Section):
     value: str | None = None
     promote: Literal["first", "always"] = "first"
     trials: int = Field(10, ge=0)
+    objective: Literal["average_precision", "recall_at_budget"] = "average_precision"
     rehearse: int = Field(0, ge=0)
     seconds: float | None = Field(None, gt=0)
     seed: int = Field(0, ge=0)
@@ -216,6 +217,7 @@ class Config(_Section):
             promote=given.promote,
             budget=Budget.parse(self.alerts.budget).per_day,
             trials=given.trials,
+            objective=given.objective,
             rehearse=given.rehearse,
             rehearse_kinds=self.rehearsal.kinds,
             seconds=given.seconds,

@@ -52,6 +52,7 @@ leave_out_known = true
 value = "paid"
 promote = "always"
 trials = 4
+objective = "recall_at_budget"
 rehearse = 6
 seconds = 60.5
 seed = 9
@@ -174,6 +175,7 @@ def test_every_key_reaches_the_training():
         value="paid",
         promote="always",
         trials=4,
+        objective="recall_at_budget",
         rehearse=6,
         rehearse_kinds={"payments": 1.0, "burst": 2.0},
         seconds=60.5,

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, LabelError
-from .judgement import Judged, judge
+from .isolation_forest import IsolationForest
+from .judgement import Judged, judge, measured
 from .search import Search
 from .splits import prequential_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     import pandas as pd
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from .material import Material
     from .settings import TrainingSettings
 
-__all__ = ["Candidate", "fit_candidate"]
+__all__ = ["Candidate", "fit_candidate", "plain_forest"]
 
 _FOLDS = 3
+_PLAIN = IsolationForest(grove=False, trees=100, samples=256)
 _NAMES = {"lightgbm": "LightGBM", "isolation_forest": "Isolation Forest"}
 
 
@@ -64,9 +67,15 @@ def fit_candidate(
     material: Material,
     settings: TrainingSettings,
     *,
+    studies: Path | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Candidate:
     """Fit one kind of detector and judge it on the later period.
+
+    Parameters
+    ----------
+    studies : Path, optional
+        A folder that keeps the trials of searches: one that was cut off goes on there, and an equal one is done.
 
     Raises
     ------
@@ -77,7 +86,7 @@ def fit_candidate(
     trials: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     if settings.trials and (detector.supervised or material.practice is not None):
-        detector, trials, notes = _searched(detector, material, settings, progress)
+        detector, trials, notes = _searched(detector, material, settings, (studies, progress))
     if detector.supervised:
         fitted = detector.fit(material.train, material.train_truth, weight=material.train_weight, seed=settings.seed)
     else:
@@ -87,20 +96,37 @@ def fit_candidate(
     return Candidate(detector, fitted, score, judged.metrics, trials, (*notes, *judged.notes), judged)
 
 
+def plain_forest(material: Material, settings: TrainingSettings) -> dict[str, float]:
+    """How a plain, single forest does, as it was published: what every other detector has to be better than.
+
+    Returns
+    -------
+    dict of str to float
+        ``plain_forest/…``; empty without labels to judge by.
+    """
+    if material.test_truth is None:
+        return {}
+    fitted = _PLAIN.fit(material.unseen, seed=settings.seed)
+    found = measured(material, fitted.score(material.test), settings.budget)
+    return {name.replace("test/", "plain_forest/"): value for name, value in found.items()}
+
+
 def _searched(
     detector: Detector,
     material: Material,
     settings: TrainingSettings,
-    progress: Callable[[str, float], None] | None,
+    about: tuple[Path | None, Callable[[str, float], None] | None],
 ) -> tuple[Detector, pd.DataFrame | None, tuple[str, ...]]:
     """The best settings: on folds inside the training period, if it is long enough for them, or in a rehearsal."""
+    studies, progress = about
 
     def tell(number: int, best: float) -> None:
         if progress is not None:
             progress(f"trial {number}, best {best:.3f}", number / settings.trials)
 
-    objective = "average_precision" if detector.supervised else "rehearsal_gain"
-    limits = {"trials": settings.trials, "seconds": settings.seconds, "budget": settings.budget}
+    objective = settings.objective if detector.supervised else "rehearsal_gain"
+    path = None if studies is None else studies / f"{settings.model_name}.{detector.kind}.log"
+    limits = {"trials": settings.trials, "seconds": settings.seconds, "budget": settings.budget, "study_path": path}
     search = Search(start=detector, objective=objective, **limits)  # type: ignore[arg-type]
     try:
         if detector.supervised:

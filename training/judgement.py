@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .detector import FittedDetector
     from .material import Material
 
-__all__ = ["LEVEL", "Judged", "judge"]
+__all__ = ["LEVEL", "Judged", "judge", "measured"]
 
 LEVEL = 0.01  # at which calibrated scores are watched
 _OTHERS, _SLICES = "(others)", 30
@@ -161,12 +161,20 @@ def _calibrated(watched: Validity | None) -> dict[str, float]:
     }
 
 
+def measured(material: Material, score: NDArray[np.float64], budget: int) -> dict[str, float]:
+    """The figures by which detectors are ranked, ``test/…``; empty without labels to judge by."""
+    if material.test_truth is None or material.asides is None:
+        return {}
+    day, entity = material.asides.day, material.test.entity
+    found = evaluate(material.test_truth, score, day=day, entity=entity, budget=budget)
+    return {name: found[key] for key, name in _METRICS.items()}
+
+
 def _measured(material: Material, score: NDArray[np.float64], budget: int, seed: int) -> dict[str, float]:
     truth, asides, entity = material.test_truth, material.asides, material.test.entity
     if truth is None or asides is None:
         return {}
-    found = evaluate(truth, score, day=asides.day, entity=entity, budget=budget)
-    metrics = {name: found[key] for key, name in _METRICS.items()}
+    metrics = measured(material, score, budget)
     precision = average_precision_interval(truth, score, entity=entity, seed=seed)
     metrics |= {"test/average_precision_low": precision.low, "test/average_precision_high": precision.high}
     rows = JudgedRows(truth, asides.day, entity)

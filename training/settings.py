@@ -44,6 +44,8 @@ class TrainingSettings:
     trials : int
         Settings of LightGBM to try on folds in time inside the training period, or without labels of the Isolation
         Forest in a rehearsal; 0 takes the defaults.
+    objective : "average_precision" or "recall_at_budget"
+        What is searched for on these folds.
     rehearse : int
         Misbehaviours of each kind to stage in a copy of the test period's events, to see how many each detector finds;
         the settings of detectors without labels are searched by such a rehearsal, too. 0 stages none.
@@ -70,6 +72,7 @@ class TrainingSettings:
     value: str | None = None
     promote: Literal["first", "always"] = "first"
     trials: int = 10
+    objective: Literal["average_precision", "recall_at_budget"] = "average_precision"
     rehearse: int = 0
     rehearse_kinds: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..audit import Use, record
 from ..errors import ConfigError
-from .candidates import Candidate, fit_candidate
+from .candidates import Candidate, fit_candidate, plain_forest
 from .card import card_of, pages_of
 from .detectors import DETECTORS
 from .feedback import with_feedback
@@ -54,6 +54,8 @@ class TrainingResult:
         The study's run.
     standing : Version or None
         The champion of an earlier training, if it stays.
+    plain : mapping of str to float
+        How a plain, single forest does on the same windows, ``plain_forest/…``; empty without labels.
     """
 
     report: DataReport
@@ -62,6 +64,7 @@ class TrainingResult:
     versions: tuple[Version, ...]
     run_id: str
     standing: Version | None = None
+    plain: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> Version:
@@ -90,6 +93,9 @@ class TrainingResult:
                 f"{version.name} version {version.number}{alias}: {candidate.kind}; {told or 'no labels to judge by'}"
             )
             lines += [f"  note: {note}" for note in candidate.notes]
+        if self.plain:
+            told = ", ".join(_figures({name.replace("plain_forest/", "test/"): v for name, v in self.plain.items()}))
+            lines.append(f"for comparison, a plain forest: {told}")
         if self.standing is not None:
             number, names = self.best.number, f"@champion {self.best.number}"
             lines.append(
@@ -111,6 +117,7 @@ class TrainingResult:
             "candidates": {c.kind: {**c.metrics, "version": v.number, "aliases": list(v.aliases)} for c, v in pairs},
             "champion": {"name": self.champion.name, "version": self.champion.number, "sha256": self.champion.sha256},
             "best": {"name": self.best.name, "version": self.best.number, "sha256": self.best.sha256},
+            "plain_forest": {name.removeprefix("plain_forest/"): value for name, value in self.plain.items()},
             "run_id": self.run_id,
         }
 
@@ -167,7 +174,8 @@ def train(
         candidates, versions = tuple(pair[0] for pair in ranked), _register(store, ranked, settings)
         standing = champion(store, settings.model_name) if settings.promote == "first" else None
         versions = _named(store, versions, standing)
-        result = TrainingResult(report, material, candidates, versions, study.run_id, standing)
+        plain = plain_forest(material, settings)
+        result = TrainingResult(report, material, candidates, versions, study.run_id, standing, plain)
         write_record(study, _study_record(result))
     save_views(store)
     use = Use(verb="train", model=result.best.name, version=result.best.number, sha256=result.best.sha256,
@@ -202,7 +210,7 @@ def _try(
     if progress:
         progress(f"fitting {kind}", 0.0)
     with running(study.store, "candidate", name=kind, kind=kind, parent=study) as run:
-        candidate = fit_candidate(kind, material, settings, progress=progress)
+        candidate = fit_candidate(kind, material, settings, studies=study.store.home / "studies", progress=progress)
         told = record_of(candidate, material, settings, data=judged.digest)
         write_record(run, RunRecord(note=told.note, params=told.params, tags=told.tags))
         card = card_of(candidate, material, settings, report, data=learned.digest)
@@ -262,7 +270,7 @@ def _study_record(result: TrainingResult) -> RunRecord:
     return RunRecord(
         note=f"{result.summary()}\n",
         params={"candidates": ", ".join(candidate.kind for candidate in result.candidates), "champion": best.kind},
-        metrics=dict(best.metrics),
+        metrics={**best.metrics, **result.plain},
     )
 
 

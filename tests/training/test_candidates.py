@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from peculiar.errors import ConfigError
-from peculiar.training.candidates import fit_candidate
+from peculiar.training.candidates import Candidate, fit_candidate
 from peculiar.training.lightgbm import LightGBM
 from peculiar.training.records import record_of
 
@@ -104,14 +104,23 @@ def test_a_training_too_short_to_search_in_takes_the_defaults_and_says_so(traine
     assert "LightGBM's default settings were taken" in told.notes[0]
 
 
-def test_progress_is_told_trial_by_trial(trained):
-    """Whoever watches hears of each trial and the share of the search that is done."""
+def test_progress_is_told_trial_by_trial_and_what_was_tried_is_kept(trained, tmp_path):
+    """Whoever watches hears of each trial and the share that is done; an equal search has nothing left to try."""
     heard = []
-    settings = replace(trained.settings, trials=1)
-    fit_candidate("lightgbm", trained.result.material, settings, progress=lambda *news: heard.append(news))
-    assert heard
+    settings, kept = replace(trained.settings, trials=1), tmp_path / "studies"
+
+    def searched() -> Candidate:
+        told = {"studies": kept, "progress": lambda *news: heard.append(news)}
+        return fit_candidate("lightgbm", trained.result.material, settings, **told)
+
+    first = searched()
     assert heard[-1][0].startswith("trial 1, best 0.")
     assert heard[-1][1] == 1.0
+    heard.clear()
+    again = searched()
+    assert heard == []
+    assert again.trials.equals(first.trials)  # the seconds, too
+    assert again.score.tobytes() == first.score.tobytes()
 
 
 def test_an_unknown_kind_is_refused(trained):

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.ensemble import IsolationForest as SklearnForest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from peculiar.audit import verify
 from peculiar.errors import ConfigError, LabelError
@@ -103,6 +104,20 @@ def test_without_labels_nothing_is_judged_in_mlflow(unlabelled):
     plots = {item.path for item in store.client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {f"plots/{name}" for name in ("importance.png", "calibration.png", "by_week.png", "curves.html")}
     assert {name.split("/")[0] for name in run.data.metrics} == {"data", "calibration"}
+
+
+def test_a_plain_forest_is_the_baseline(trained, unlabelled):
+    """The study tells what scikit-learn's own forest does on the same windows; without labels there is nothing."""
+    result = trained.result
+    plain = SklearnForest(n_estimators=100, max_samples=256, random_state=0)
+    material = result.material
+    seen, asked = (np.nan_to_num(vectors.matrix, nan=-1.0) for vectors in (material.unseen, material.test))
+    theirs = roc_auc_score(material.test_truth, -plain.fit(seen).score_samples(asked))
+    assert result.plain["plain_forest/roc_auc"] == pytest.approx(theirs, abs=0.1)
+    metrics = runs_of(trained.store)["study"][0].data.metrics
+    assert metrics["plain_forest/average_precision"] == pytest.approx(result.plain["plain_forest/average_precision"])
+    assert f"a plain forest: average_precision {result.plain['plain_forest/average_precision']:.3f}" in result.summary()
+    assert unlabelled.result.plain == {}
 
 
 def test_a_training_is_a_study_with_a_run_for_each_candidate(trained):
@@ -212,9 +227,7 @@ def test_a_failing_training_registers_nothing(city, trained, tmp_path):
     """
     store = open_store(tmp_path)
     settings = replace(trained.settings, detectors=("lightgbm", "no_such_detector"), trials=0)
-    with pytest.raises(
-        ConfigError, match=r"expected a detector among isolation_forest, .*, got 'no_such_detector'"
-    ):
+    with pytest.raises(ConfigError, match=r"expected a detector among isolation_forest, .*, got 'no_such_detector'"):
         train(trained.log, city.labels, settings=settings, store=store)
     found = runs_of(store)
     assert [run.info.status for run in found["study"]] == ["FAILED"]
