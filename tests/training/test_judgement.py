@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from peculiar.training.candidates import fit_candidate
+from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.judgement import judge
 from peculiar.training.labels import confirmed
 from peculiar.training.material import prepare
@@ -131,7 +132,8 @@ def test_without_labels_slices_tell_only_how_alerts_fall(candidate, material):
 
 def test_a_rehearsal_is_searched_by_and_told(trained):
     """Without labels settings are searched by staged misbehaviour before the test, and what is found in it is told."""
-    settings = replace(trained.settings, trials=2, rehearse=2)
+    small = IsolationForest(trees=30, group_trees=5, samples=256)
+    settings = replace(trained.settings, trials=2, rehearse=2, chosen=(small,))
     timeline, _, _ = trained.log.read()
     staged = prepare(timeline, trained.log.roles, None, settings=settings)
     learned, practice = staged.practice
