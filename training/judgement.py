@@ -154,8 +154,8 @@ def _calibrated(watched: Validity | None) -> dict[str, float]:
     share = watched.share
     return {
         "calibration/share_at_1pct": float(share.value),
-        "calibration/low": share.low,
-        "calibration/high": share.high,
+        "calibration/share_at_1pct_low": share.low,
+        "calibration/share_at_1pct_high": share.high,
         "calibration/holds": holds,
         "calibration/rows": float(watched.rows),
     }

@@ -139,7 +139,8 @@ def _figures(
 def _tables(candidate: Candidate, by_budget: pd.DataFrame | None) -> dict[str, dict[str, list[object]]]:
     tables: dict[str, dict[str, list[object]]] = {}
     if by_budget is not None:
-        tables[BY_BUDGET] = by_budget.to_dict("list")
+        # MLflow lays the second column of several runs side by side: that of the alerts is alike in all of them.
+        tables[BY_BUDGET] = by_budget[["budget", "recall", "precision", "alerts"]].to_dict("list")
     if candidate.judged.weeks:
         tables[VALIDITY] = candidate.judged.weeks
     if candidate.judged.kinds:
@@ -207,16 +208,26 @@ def _size(material: Material) -> dict[str, float]:
     return size
 
 
+def _finding(candidate: Candidate) -> str:
+    """What a reader of the run's page should know first, in one sentence."""
+    found = {name.removeprefix("test/"): value for name, value in candidate.metrics.items() if np.isfinite(value)}
+    if "average_precision" not in found or "recall_at_budget" not in found:
+        return "Nothing could be judged: the later period has no confirmed trouble."
+    span = ""
+    if "average_precision_low" in found:
+        span = f" ({found['average_precision_low']:.3f} to {found['average_precision_high']:.3f})"
+    budget = f"Finds {found['recall_at_budget']:.0%} of the confirmed trouble within the alert budget"
+    return f"{budget}; average precision {found['average_precision']:.3f}{span}."
+
+
 def _note(candidate: Candidate, material: Material) -> str:
     plan = f"{len(material.plan.features)} features of the plan `{material.plan.fingerprint}`"
     size = f"{len(material.train):,} windows to learn from, {len(material.test):,} to judge by"
-    told = [f"- {name}: {value:.3f}" for name, value in candidate.metrics.items() if np.isfinite(value)]
     lines = [
-        f"# {candidate.kind}",
+        _finding(candidate),
         "",
-        f"{material.split} (UTC). {size}, {plan}.",
+        f"{candidate.kind}, {material.split} (UTC). {size}, {plan}.",
         "",
-        *told,
         *(f"- note: {note}" for note in candidate.notes),
         "",
         "A score is a lead for a person to check, never a verdict.",

@@ -152,7 +152,8 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
     parent : LiveRun, optional
         The run this one is shown under.
     """
-    tags = _identity() | {"peculiar.role": role, "peculiar.kind": kind, "mlflow.runColor": colour_of(kind)}
+    tags = _identity() | {"peculiar.role": role, "mlflow.runColor": colour_of(kind)}
+    tags |= {"peculiar.kind": kind} if kind else {}
     if parent is not None:
         tags["mlflow.parentRunId"] = parent.run_id
     info = store.client.create_run(store.experiment_id, run_name=name, tags=tags).info
@@ -227,7 +228,7 @@ def write_trials(run: LiveRun, trials: pd.DataFrame, *, most: int = 10) -> int:
         chosen = {f"model/{name.removeprefix('params_')}": row[name] for name in row if name.startswith("params_")}
         metrics = {"tune/objective": float(row["value"]), "tune/seconds": float(row["seconds"])}
         note = f"Trial {row['number']} of the search for {run.kind}: {row['value']:.4f}."
-        with running(run.store, "trial", name=f"trial {row['number']}", kind=run.kind, parent=run) as trial:
+        with running(run.store, "trial", name=f"{run.kind} trial {row['number']}", kind=run.kind, parent=run) as trial:
             write_record(trial, RunRecord(note=note, params=chosen, metrics=metrics))
     return len(best)
 

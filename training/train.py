@@ -230,11 +230,13 @@ def _try(
 def _register(
     store: Store, ranked: list[tuple[Candidate, Any, Model]], settings: TrainingSettings
 ) -> tuple[Version, ...]:
-    """Versions in the order of merit."""
-    return tuple(
-        register(store, logged, name=settings.model_name, description=f"{candidate.kind}, {_told(candidate)}")
-        for candidate, logged, _ in ranked
-    )
+    """Versions in the order of merit; each one's run is named after it, for that is what people speak of."""
+    made = []
+    for candidate, logged, _ in ranked:
+        version = register(store, logged, name=settings.model_name, description=f"{candidate.kind}, {_told(candidate)}")
+        store.client.update_run(logged.run_id, name=f"{candidate.kind}, version {version.number}")
+        made.append(version)
+    return tuple(made)
 
 
 def _named(store: Store, versions: tuple[Version, ...], standing: Version | None) -> tuple[Version, ...]:

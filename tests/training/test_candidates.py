@@ -149,7 +149,7 @@ def test_a_record_tells_everything(trained, candidates, kind):
     assert recall == sorted(recall)
     assert told.curves["curve/recall_at_k"][10] == pytest.approx(candidates[kind].metrics["test/recall_at_budget"])
     assert "never a verdict" in told.note
-    assert f"average_precision: {candidates[kind].metrics['test/average_precision']:.3f}" in told.note
+    assert f"average precision {candidates[kind].metrics['test/average_precision']:.3f}" in told.note
 
 
 def test_without_labels_a_record_has_importance_but_no_curve(trained, candidates, unlabelled):

@@ -59,7 +59,7 @@ def test_validity_is_watched_on_later_normal_rows(candidate, material):
     assert np.array_equal(told.normal, normal)
     assert told.metrics["calibration/share_at_1pct"] == pytest.approx((p[normal] <= 0.01).mean())
     assert told.metrics["calibration/rows"] == normal.sum() == sum(told.weeks["rows"])
-    low, high = told.metrics["calibration/low"], told.metrics["calibration/high"]
+    low, high = (told.metrics[f"calibration/share_at_1pct_{end}"] for end in ("low", "high"))
     assert low <= told.metrics["calibration/share_at_1pct"] <= high
     assert told.weeks["day"][0].startswith("2025-0")
 
