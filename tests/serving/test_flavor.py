@@ -23,6 +23,7 @@ from peculiar.errors import SchemaError
 from peculiar.features.events import EventLog
 from peculiar.serving.flavor import EventScorer, load_model, log_model, save_model
 from peculiar.serving.scoring import score_events
+from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.settings import TrainingSettings
 from peculiar.training.store import current, open_store
 from peculiar.training.train import train
@@ -53,7 +54,8 @@ def events():
 def store(tmp_path_factory, events):
     """A store with a champion trained on the events."""
     made = open_store(tmp_path_factory.mktemp("store"))
-    train(EventLog.open(events), settings=TrainingSettings(), store=made)
+    small = IsolationForest(trees=50, group_trees=5, samples=256)
+    train(EventLog.open(events), settings=TrainingSettings(chosen=(small,)), store=made)
     return made
 
 
