@@ -82,7 +82,7 @@ rivals: $(RIVALS)/.ready ## create .venv-rivals with Featuretools and tsfresh, f
 
 .PHONY: test
 test: setup ## run the tests, a file at a time on each core; ARGS="-k velocity" selects
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # --- Checks: each reads the tree or the built wheel and changes nothing ---------------------------------------------------
 

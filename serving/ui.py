@@ -66,17 +66,17 @@ def serve_ui(store: Store, *, host: str = "127.0.0.1", port: int = 5000, open_br
     if store.uri.startswith("http"):
         _announce(comparison_url(store), open_browser=open_browser)
         return
-    with ui_server(store, host=host, port=port) as (process, taken):
+    # Around all of it: Ctrl-C may come while the server starts, or between two lines.
+    with contextlib.suppress(KeyboardInterrupt), ui_server(store, host=host, port=port) as (process, taken):
         if taken != port:
             sys.stdout.write(f"Port {port} is in use; taking {taken}.\n")
         _announce(comparison_url(store, host=host, port=taken), open_browser=open_browser)
         sys.stdout.write("Ctrl-C ends it.\n")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            # Not process.wait(): Polars, once imported, has the system go on with a wait that Ctrl-C interrupts.
-            while process.poll() is None:
-                time.sleep(0.2)
-            raise PeculiarError(f"MLflow's server ended by itself (code {process.returncode}); its output says why")
+        # Not process.wait(): Polars, once imported, has the system go on with a wait that Ctrl-C interrupts.
+        while process.poll() is None:
+            time.sleep(0.2)
+        raise PeculiarError(f"MLflow's server ended by itself (code {process.returncode}); its output says why")
     sys.stdout.write("\nStopped.\n")
 
 

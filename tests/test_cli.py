@@ -41,6 +41,9 @@ detectors = ["lightgbm"]
 trials = 0
 seed = 5
 
+[lightgbm]
+rounds = 60
+
 [alerts]
 budget = "10/day"
 

@@ -309,12 +309,12 @@ def test_no_rows_give_no_reasons(models, oddest):
         assert explain(model, oddest[0][kind].take(np.empty(0, np.intp))) == []
 
 
-def test_reasons_do_not_depend_on_the_batch(models, oddest):
-    """A row's reasons are its own, whichever rows are explained beside it, beyond the size of a batch, too."""
+def test_reasons_do_not_depend_on_the_batch(models, oddest, monkeypatch):
+    """A row's reasons are its own, whichever rows are explained beside it, and where a batch ends, too."""
     model, vectors = models["lightgbm"], oddest[0]["lightgbm"]
-    many = vectors.take(np.tile(np.arange(40), 60))
     alone = explain(model, vectors)
-    assert explain(model, many)[2040:2080] == alone
+    monkeypatch.setattr("peculiar.serving.reasons._BATCH", 33)
+    assert explain(model, vectors.take(np.tile(np.arange(40), 3)))[40:80] == alone
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_trouble_leaves_with_the_horizon():
 
 @pytest.mark.parametrize("every", ["1d", "1h", "event"])
 @given(world=worlds())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_what_is_known_later_changes_nothing(world, every):
     """Vectors as of a moment are the same bits whether labels that became known later are there, gone or others."""
     known = drawn(world.events)
