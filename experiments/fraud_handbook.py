@@ -25,6 +25,7 @@ from .benchmarks import PUBLISHED_COLUMNS, add_ours, data_folder, judge, over_se
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..training.labels import Labels
     from ..training.store import Store
 
 __all__ = ["PUBLISHED", "VARIANTS", "main", "run"]
@@ -84,20 +85,20 @@ def run(folder: Path, home: Path, *, seed: int, variant: str = "book_week") -> d
     log = EventLog.open(protocol.events, protocol.config.roles())
     settings = replace(protocol.config.training_settings(log.roles.time_zone), seed=seed)
     result = train(log, protocol.labels, settings=settings, store=store)
+    timeline, _, _ = log.read()
+    labels = read_labels(protocol.labels, locate=timeline.locate)
     return {
-        candidate.kind: _measured(protocol, store, version.uri)
+        candidate.kind: _measured(protocol, labels, store, version.uri)
         for candidate, version in zip(result.candidates, result.versions, strict=True)
     }
 
 
-def _measured(protocol: Protocol, store: Store, model_uri: str) -> dict[str, float]:
+def _measured(protocol: Protocol, labels: Labels, store: Store, model_uri: str) -> dict[str, float]:
     """Score the week from raw events with the registered model, and judge by the book's protocol."""
     output = store.home / "scores.parquet"
     request = ScoringRequest(protocol.events, model_uri, output, days=_WEEK, reasons=0, labels=protocol.labels)
     written = score_to_file(request, store)
     vectors, score = written.batch.vectors, written.table["score"].to_numpy()
-    timeline, _, _ = EventLog.open(protocol.events, protocol.config.roles()).read()
-    labels = read_labels(protocol.labels, locate=timeline.locate)
     judged = ~entities_known_bad(vectors, labels, since=_KNOWN_SINCE)
     return judge(vectors.take(judged), score[judged], confirmed(vectors, labels, known_by=None)[judged])
 

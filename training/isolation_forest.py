@@ -22,7 +22,7 @@ from ..errors import ConfigError
 from .conditioning import Conditioning
 from .detector import Contributions
 from .forest import in_threads
-from .looked import Looked
+from .looked import Looked, as_tuples
 from .packing import grow
 from .reach import Reach
 from .rows import require_features, time_order
@@ -94,8 +94,7 @@ class IsolationForest:
     opinion: str = "either"
 
     def __post_init__(self) -> None:
-        for patterns in ("columns", "high", "low"):
-            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
+        as_tuples(self, "columns", "high", "low")
         if self.opinion not in _OPINIONS:
             message = f"isolation_forest.opinion is {self.opinion!r}; expected one of {', '.join(_OPINIONS)}"
             raise ConfigError(message)

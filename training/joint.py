@@ -21,7 +21,7 @@ from ..errors import ConfigError
 from .bundles import FORMAT, read_about
 from .conditioning import Conditioning
 from .lightgbm import FittedLightGBM, LightGBM, read_model
-from .looked import Looked
+from .looked import Looked, as_tuples
 from .rows import require_features, time_order
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class Joint:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for patterns in ("columns", "high", "low"):
-            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
+        as_tuples(self, "columns", "high", "low")
         small = [name for name in ("rows", "rounds") if getattr(self, name) < 1]
         if small or not self.knee > 0.0:
             name = (small or ["knee"])[0]

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import BundleError, ConfigError, LabelError
 from .bundles import FORMAT, read_about
 from .detector import Contributions
-from .looked import Looked
+from .looked import Looked, as_tuples
 from .rows import require_features, time_order
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class LightGBM:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for patterns in ("rising", "falling"):
-            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
+        as_tuples(self, "rising", "falling")
         if self.rounds < 1 or not 0.0 <= self.last_part < 1.0:
             message = f"expected lightgbm.rounds >= 1 and 0 <= last_part < 1, got {self.rounds} and {self.last_part}"
             raise ConfigError(message)

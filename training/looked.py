@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Looked"]
+__all__ = ["Looked", "as_tuples"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +101,21 @@ class Looked:
             own = values[column]
             sided[column] = own if not side else np.maximum(own, middle) if side > 0 else np.minimum(own, middle)
         return sided
+
+
+def as_tuples(settings: object, *names: str) -> None:
+    """Make tuples of some fields of frozen settings, which are lists where they come from a file.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> given = SimpleNamespace(high=["risk"])
+    >>> as_tuples(given, "high")
+    >>> given.high
+    ('risk',)
+    """
+    for name in names:
+        object.__setattr__(settings, name, tuple(getattr(settings, name)))
 
 
 def _fits(features: Sequence[tuple[str, str, str]], patterns: Sequence[str]) -> NDArray[np.bool_]:

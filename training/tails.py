@@ -18,7 +18,7 @@ from .bundles import FORMAT, read_about
 from .conditioning import Conditioning
 from .detector import Contributions
 from .forest import in_threads
-from .looked import Looked
+from .looked import Looked, as_tuples
 from .reach import Reach
 from .rows import require_features
 
@@ -67,8 +67,7 @@ class Tails:
     tenfold: int = 1
 
     def __post_init__(self) -> None:
-        for patterns in ("columns", "high", "low"):
-            object.__setattr__(self, patterns, tuple(getattr(self, patterns)))  # a list, where it comes from a file
+        as_tuples(self, "columns", "high", "low")
         if self.tenfold < 0:
             message = f"tails.tenfold is {self.tenfold}; expected 0 or more"
             raise ConfigError(message)
