@@ -14,6 +14,7 @@ import click
 from . import __version__
 from .cli_models import VERBS
 from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MODEL, progress_bar, write_json
+from .cli_serving import SERVING_VERBS
 from .errors import ConfigError, LeakageError, PeculiarError
 
 if TYPE_CHECKING:
@@ -105,55 +106,6 @@ def train(
     click.echo(result.summary())
     click.echo("next: peculiar score EVENTS -o scores.parquet, or compare the models with: peculiar ui")
     write_json(json_path, result.to_dict())
-
-
-@main.command()
-@click.argument("events")
-@click.option(
-    "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Which model scores."
-)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
-)
-@LABELS
-@CONFIG
-@click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
-@click.option("--fdr", type=float, help="Alert so that about this share of alerts is false, instead of by budget.")
-@click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
-@click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
-@click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
-@HOME
-@JSON
-def score(**options: Any) -> None:
-    """Score EVENTS with the registered model; the oddest of each day come with reasons."""
-    from .config import load_config
-    from .serving.batch import ScoringRequest, score_to_file
-    from .serving.picks import Exploration
-    from .serving.report import oddest
-    from .serving.scoring import Budget
-    from .training.store import open_store
-
-    config = load_config(options["config_path"])
-    alerts = config.alerts
-    fdr = alerts.fdr if options["fdr"] is None else options["fdr"]
-    unbounded = fdr is not None and options["budget"] is None and "budget" not in alerts.model_fields_set
-    request = ScoringRequest(
-        events=options["events"],
-        model_uri=options["model_uri"],
-        output=options["output"],
-        budget=None if unbounded else Budget.parse(options["budget"] or alerts.budget).per_day,
-        days=(_day(options["since"]), _day(options["until"])),
-        reasons=alerts.reasons if options["reasons"] is None else options["reasons"],
-        labels=options["labels"],
-        fdr=fdr,
-        explore=Exploration(alerts.explore, config.training.seed) if alerts.explore else None,
-    )
-    with progress_bar("scoring") as progress:
-        written = score_to_file(request, open_store(options["home"]), progress=progress)
-    click.echo(written.report)
-    click.echo(oddest(written.table, limit=10))
-    click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
-    write_json(options["json_path"], written.to_dict())
 
 
 @main.command()
@@ -387,11 +339,7 @@ def _midnight(given: Any, zone: str) -> int | None:
     return int(from_wall(np.array([given.date()], "datetime64[us]").astype(np.int64), zone)[0])
 
 
-def _day(given: Any) -> Any:
-    return None if given is None else given.date()
-
-
-for verb in VERBS:
+for verb in (*SERVING_VERBS, *VERBS):
     main.add_command(verb)
 
 

@@ -89,6 +89,8 @@ class ScoredBatch:
         The events that were set aside, with reasons.
     fingerprint : str
         Of the events that were read, whatever their order.
+    timeline : Timeline
+        The events behind the vectors, with what is known of each from elsewhere.
     """
 
     table: pa.Table
@@ -96,6 +98,7 @@ class ScoredBatch:
     report: DataReport
     rejected: pa.Table
     fingerprint: str
+    timeline: Timeline
 
 
 def score_events(  # noqa: PLR0913 - as score_batch
@@ -163,6 +166,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     log = EventLog.open(source, model.plan.roles)
     timeline, report, rejected = log.read(_reach(model, since), until)
     timeline, known, notes = _with_known_trouble(model, timeline, labels)
+    timeline = model.plan.annotated(timeline)
     windows = model.plan.windows
     vectors = model.vectors(timeline, progress=progress).between(since, until)
     score = model.detector.score(vectors)
@@ -176,7 +180,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     table = with_event(_table(model, vectors, (score, p, rank, picks), explain), log, vectors, windows)
     calm = np.ones(len(vectors), np.bool_) if known is None else ~confirmed(vectors, known, known_by=None)
     report = replace(report, notes=(*report.notes, *notes, *drift_notes(model, p, vectors, day, calm)))
-    return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint)
+    return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint, timeline)
 
 
 def _with_known_trouble(
