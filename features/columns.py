@@ -47,7 +47,11 @@ class Codes:
 
     def hashes(self, rows: NDArray[np.intp] | slice) -> NDArray[np.uint64]:
         """The hash of the value of each of the given rows; null has its own."""
-        return np.append(self.keys, _ODD)[self.codes[rows]]
+        return self._keys_and_null[self.codes[rows]]
+
+    @cached_property
+    def _keys_and_null(self) -> NDArray[np.uint64]:
+        return np.append(self.keys, _ODD)
 
     def take(self, rows: NDArray[np.intp]) -> Codes:
         """The given rows, in the given order."""

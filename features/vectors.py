@@ -127,7 +127,7 @@ class Vectors:
             keep &= self.since >= start if self.cut == "calendar" else self.as_of > start
         if stop is not None:
             keep &= self.as_of <= stop
-        return self.take(keep)
+        return self if keep.all() else self.take(keep)
 
     def to_arrow(self) -> pa.Table:
         """A table with columns entity, since, as_of (UTC) and one float32 column per feature; NaN becomes null."""

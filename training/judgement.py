@@ -102,7 +102,7 @@ def judge(fitted: FittedDetector, score: NDArray[np.float64], material: Material
     calibration, notes = _calibration(fitted, material)
     p = None if calibration is None else calibration.p_values(score, _group(material))
     normal = _normal(material)
-    watched = None if p is None or normal is None else _watched(material, p, normal, seed)
+    watched = None if p is None or normal is None else _watched(material, p, normal)
     if watched is not None and watched.guard:
         notes = (*notes, watched.guard)
     metrics = _measured(material, score, budget, seed) | _calibrated(watched)
@@ -140,11 +140,11 @@ def _normal(material: Material) -> NDArray[np.bool_] | None:
     return normal if normal.any() else None
 
 
-def _watched(material: Material, p: NDArray[np.float64], normal: NDArray[np.bool_], seed: int) -> Validity | None:
+def _watched(material: Material, p: NDArray[np.float64], normal: NDArray[np.bool_]) -> Validity | None:
     if material.asides is None:
         return None
     entity = material.test.entity.filter(pa.array(normal))
-    return validity(p[normal], day=material.asides.day[normal], entity=entity, level=LEVEL, seed=seed)
+    return validity(p[normal], day=material.asides.day[normal], entity=entity, level=LEVEL)
 
 
 def _calibrated(watched: Validity | None) -> dict[str, float]:
