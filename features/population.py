@@ -116,19 +116,23 @@ class Population:
         PlanMismatchError
             If the population knows no such feature.
         """
-        counts = self.histogram_of(feature)
-        total = int(counts.sum())
+        below = self._below(feature)
+        total = int(below[-1])
         if total == 0:
             return float("nan")
-        bin_number = int(np.searchsorted(np.cumsum(counts), max(share * total, 1.0), side="left"))
+        bin_number = int(np.searchsorted(below[1:], max(share * total, 1.0), side="left"))
         return float(LOWER_EDGES[min(bin_number, N_BINS - 1)])
 
     def share_below(self, feature: str, values: NDArray[np.float32]) -> NDArray[np.float64]:
         """The share of the population strictly below the bin of each value; NaN where the value is null."""
+        below, null = self._below(feature), np.isnan(values)
+        shares = below[bins_of(np.where(null, np.float32(0.0), values))] / max(1, int(below[-1]))
+        return np.where(null, np.nan, shares)
+
+    def _below(self, feature: str) -> NDArray[np.int64]:
+        """How many values lie below each bin, and after the last bin all of them; int64 of shape (N_BINS + 1,)."""
         counts = self.histogram_of(feature)
-        below = np.concatenate([[0], np.cumsum(counts)]) / max(1, int(counts.sum()))
-        shares = below[bins_of(np.nan_to_num(values, nan=0.0))]
-        return np.where(np.isnan(values), np.nan, shares)
+        return self.derive(f"below {feature}", lambda: np.concatenate([[0], np.cumsum(counts)]))
 
     def save(self, path: Path) -> None:
         """Write one Arrow file; empty bins are left out."""
