@@ -6,7 +6,7 @@ entity, a believable time and finite measures, each once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 from ..errors import SchemaError
 from . import columns as col
 from .roles import Roles, guess_roles
-from .sources import Source, open_source
+from .sources import PeriodSource, Source, open_source
 from .timeline import Arrivals, Timeline, sort_events
 
 if TYPE_CHECKING:
@@ -125,6 +125,20 @@ class EventLog:
         roles.check(schema, opened.name)
         used = {*roles.columns, *roles.audit_only}
         return cls(opened, roles, tuple(name for name in schema.names if name not in used))
+
+    def within(self, since: int | None, until: int | None) -> Self:
+        """The same log without events outside of a period, where its source can leave them out unread; else itself.
+
+        :meth:`read` still has to be told the period: the source may hand over more. What it left out is not counted.
+
+        Parameters
+        ----------
+        since, until : int or None
+            ``[since, until)``, microseconds since 1970 UTC.
+        """
+        if since is until is None or not isinstance(self.source, PeriodSource):
+            return self
+        return replace(self, source=self.source.within(self.roles.at, since, until))
 
     def read(self, since: int | None = None, until: int | None = None) -> tuple[Timeline, DataReport, pa.Table]:
         """Read the events, check them, and sort them by entity and time.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .timeline import Timeline
     from .vectors import Vectors
 
-__all__ = ["WrittenVectors", "beside", "vectors_to_file", "with_event", "write_parquet"]
+__all__ = ["WrittenVectors", "beside", "parquet_bytes", "vectors_to_file", "with_event", "write_parquet"]
 
 PLAN, FINGERPRINT, FEATURES = b"peculiar.plan", b"peculiar.plan_fingerprint", b"peculiar.features"
 _ROW = "event_row"
@@ -137,16 +137,39 @@ def with_event(table: pa.Table, log: EventLog, vectors: Vectors, windows: Window
     return table.add_column(table.column_names.index("as_of") + 1, unused, events)
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write beside the target and rename, so that a reader never meets half a file."""
+def write_parquet(table: pa.Table, path: Path, *, ready: Callable[[], None] | None = None) -> None:
+    """Write beside the target and rename, so that a reader never meets half a file.
+
+    ``ready`` is called when the file is whole and nobody can see it yet.
+    """
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = [field.name for field in table.schema if field.type != pa.float32()]
-    # A feature's values seldom repeat: to look for a dictionary of them doubles the time.
-    dictionary = plain if len(plain) < table.num_columns else True
     with beside(path) as unfinished:
-        pq.write_table(table, unfinished, use_dictionary=dictionary)
+        pq.write_table(table, unfinished, use_dictionary=_repeating(table))
+        if ready is not None:
+            ready()
+
+
+def parquet_bytes(table: pa.Table) -> pa.Buffer:
+    """The same file in memory: equal tables give equal bytes, however their columns are cut into chunks.
+
+    Codes of text are written as the text: the list of values behind them may hold more than the table does.
+    """
+    import pyarrow.parquet as pq
+
+    coded = pa.types.is_dictionary
+    plain = [field.with_type(field.type.value_type) if coded(field.type) else field for field in table.schema]
+    table = table.cast(pa.schema(plain, table.schema.metadata)).combine_chunks()
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, use_dictionary=_repeating(table))
+    return sink.getvalue()
+
+
+def _repeating(table: pa.Table) -> list[str] | bool:
+    """The columns to look for repeated values in: a feature's seldom do, and to look for them doubles the time."""
+    plain = [field.name for field in table.schema if field.type != pa.float32()]
+    return plain if len(plain) < table.num_columns else True
 
 
 @contextmanager
@@ -155,11 +178,22 @@ def beside(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         yield unfinished
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
+        _force(unfinished)
         unfinished.replace(path)
+        _force(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _force(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _table(vectors: Vectors) -> pa.Table:

@@ -8,15 +8,18 @@ machine. ``s3`` also heeds ``AWS_ENDPOINT_URL``, the customary way to name a sto
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import fs
 
 from ..errors import SchemaError
 
-__all__ = ["file_system", "is_remote"]
+__all__ = ["check_address", "file_system", "files_at", "is_remote"]
 
+_WILD = re.compile(r"[*\[]")
+_SECRETS = ("key", "secret", "token", "password", "sig", "credential")
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 
 
@@ -64,3 +67,77 @@ def file_system(location: str | Path) -> tuple[fs.FileSystem, str]:
     except (OSError, ValueError) as error:
         message = f"{text}: expected a path or the address of an object store, such as s3://bucket/folder: {error}"
         raise SchemaError(message) from error
+
+
+def check_address(location: str | Path) -> None:
+    """Refuse an address that holds credentials: addresses go into reports, the record of use and MLflow.
+
+    Raises
+    ------
+    SchemaError
+        Without the address.
+
+    Examples
+    --------
+    >>> check_address("s3://bucket/events")
+    """
+    if not is_remote(location):
+        return
+    parts = urlsplit(str(location))
+    user = parts.netloc.rpartition("@")[0]
+    named = [name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    # abfs://container@account names no user; a pair of key and secret stands before the bucket elsewhere.
+    if (
+        ":" in user
+        or (user and not parts.scheme.startswith("abfs"))
+        or any(word in n for n in named for word in _SECRETS)
+    ):
+        message = (
+            f"expected the address of a {parts.scheme} store without credentials, since addresses are written into "
+            "reports; give them in the environment (AWS_ACCESS_KEY_ID and so on) or the machine's profile"
+        )
+        raise SchemaError(message)
+
+
+def files_at(pattern: str) -> tuple[fs.FileSystem, tuple[str, ...]]:
+    """The files of an object store that an address or a glob names, and the store.
+
+    Parameters
+    ----------
+    pattern : str
+        The address of a file, of a folder (all that is below it), or a glob: ``*`` stays within a folder, ``**`` does
+        not, ``[…]`` is one of some characters.
+
+    Returns
+    -------
+    system : pyarrow.fs.FileSystem
+    paths : tuple of str
+        In the order of their names; empty if there are none.
+
+    Raises
+    ------
+    SchemaError
+        If the address holds credentials or cannot be read, or the store does not answer.
+    """
+    check_address(pattern)
+    wild = _WILD.search(pattern)
+    base = pattern[: wild.start()].rpartition("/")[0] if wild else pattern
+    system, path = file_system(base)
+    fits = re.compile(_regex(path + pattern[len(base) :]) if wild else ".*", re.DOTALL)
+    try:
+        found = [system.get_file_info(path)]
+        if found[0].type != fs.FileType.File:
+            found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    except OSError as error:
+        message = f"{pattern}: the store does not answer: {str(error).splitlines()[0]}"
+        raise SchemaError(message) from error
+    return system, tuple(sorted(f.path for f in found if f.type == fs.FileType.File and fits.fullmatch(f.path)))
+
+
+def _regex(pattern: str) -> str:
+    """A glob as a regular expression."""
+    kinds = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\[!?[^\]]+\])", pattern)
+    return "".join(
+        kinds.get(part) or (part.replace("[!", "[^") if part.startswith("[") else re.escape(part)) for part in parts
+    )

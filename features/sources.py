@@ -1,28 +1,35 @@
 """Where events come from: files by path or glob, frames and tables in memory.
 
 One rule: everything speaks Arrow. pyarrow reads Parquet (string columns straight as dictionary codes, which saves
-decoding them), Polars reads text formats, and whatever is in memory hands over an Arrow stream. Nothing is read until
-columns are asked for.
+decoding them), Polars reads text formats, and whatever is in memory hands over an Arrow stream. Files of an object
+store come through pyarrow's own file systems, rows of a database through ADBC (:mod:`~peculiar.features.sql`). Nothing
+is read until columns are asked for.
 """
 
 from __future__ import annotations
 
 import glob
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
 from ..errors import SchemaError
+from .places import file_system, files_at, is_remote
+from .sql import DATABASE, SqlQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import polars as pl
+    from pyarrow import fs
 
-__all__ = ["Source", "open_source"]
+__all__ = ["PeriodSource", "Source", "open_source"]
+
+T = TypeVar("T")
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".tsv")
@@ -43,24 +50,34 @@ class Source(Protocol):
         """The given columns of all rows, in the source's own order."""
 
 
+@runtime_checkable
+class PeriodSource(Source, Protocol):
+    """A source that can leave out rows of other times before they are read."""
+
+    def within(self, at: str, since: int | None, until: int | None) -> Source:
+        """The same source with all rows of ``[since, until)`` by the column ``at``, and perhaps some others."""
+
+
 @dataclass(frozen=True)
 class ParquetFiles:
-    """Parquet files of one schema, read as one log."""
+    """Parquet files of one schema, read as one log; of an object store if one is given."""
 
     paths: tuple[str, ...]
+    store: fs.FileSystem | None = None
+    scheme: str = ""
 
     @property
     def name(self) -> str:
         """The first path, and how many follow."""
-        return _name(self.paths)
+        return _name(self.paths, self.scheme)
 
     def schema(self) -> pa.Schema:
         """The schema that all the files share."""
         import pyarrow.parquet as pq
 
         try:
-            first, *others = [pq.read_schema(path) for path in self.paths]
-        except pa.ArrowInvalid as error:
+            first, *others = self._each(lambda path: pq.read_schema(path, filesystem=self.store))
+        except (pa.ArrowInvalid, OSError) as error:
             message = f"{self.name}: cannot be read as parquet: {str(error).splitlines()[0]}"
             raise SchemaError(message) from error
         for path, other in zip(self.paths[1:], others, strict=True):
@@ -73,12 +90,24 @@ class ParquetFiles:
 
         schema = self.schema()
         text = [name for name in columns if _is_text(schema.field(name).type)]
-        parts = [pq.ParquetFile(path, read_dictionary=text).read(list(columns)) for path in self.paths]
+
+        def part(path: str) -> pa.Table:
+            with pq.ParquetFile(path, read_dictionary=text, filesystem=self.store) as file:
+                return file.read(list(columns))
+
         try:
+            parts = self._each(part)
             return pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowTypeError as error:
             message = f"{self.name}: the files are not one log: {error}; write them with the same types"
             raise SchemaError(message) from error
+
+    def _each(self, ask: Callable[[str], T]) -> list[T]:
+        """The answers of all files, in their order; a store is asked about several at a time, since each waits."""
+        if self.store is None:
+            return [ask(path) for path in self.paths]
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(ask, self.paths))
 
 
 @dataclass(frozen=True)
@@ -87,34 +116,45 @@ class TextFiles:
 
     paths: tuple[str, ...]
     kind: str
+    store: fs.FileSystem | None = None
+    scheme: str = ""
 
     @property
     def name(self) -> str:
         """The first path, and how many follow."""
-        return _name(self.paths)
+        return _name(self.paths, self.scheme)
 
-    def _scan(self) -> pl.LazyFrame:
+    def _scan(self, paths: Sequence[str]) -> pl.LazyFrame:
         import polars as pl
 
+        files: Any = list(paths if self.store is None else self._fetched(paths))
         if self.kind == "ndjson":
-            return pl.scan_ndjson(list(self.paths), infer_schema_length=10_000)
+            return pl.scan_ndjson(files, infer_schema_length=10_000)
         separator = "\t" if self.paths[0].endswith(".tsv") else ","
-        return pl.scan_csv(list(self.paths), separator=separator, infer_schema=False)
+        return pl.scan_csv(files, separator=separator, infer_schema=False)
+
+    def _fetched(self, paths: Sequence[str]) -> Iterable[bytes]:
+        """The files' bytes: Polars reads them here, so that one set of addresses and credentials serves all formats."""
+        assert self.store is not None
+        for path in paths:
+            with self.store.open_input_stream(path, compression=None) as stream:
+                yield stream.read()
 
     def schema(self) -> pa.Schema:
         """The columns; those of a CSV file are all text until a role says otherwise."""
-        return self._collect(self._scan().head(0)).schema
+        paths = self.paths if self.store is None else self.paths[:1]
+        return self._collect(lambda: self._scan(paths).head(0)).schema
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Read the columns in a streaming pass."""
-        return self._collect(self._scan().select(columns))
+        return self._collect(lambda: self._scan(self.paths).select(columns))
 
-    def _collect(self, frame: pl.LazyFrame) -> pa.Table:
+    def _collect(self, frame: Callable[[], pl.LazyFrame]) -> pa.Table:
         import polars as pl
 
         try:
-            return frame.collect(engine="streaming").to_arrow()
-        except pl.exceptions.PolarsError as error:
+            return frame().collect(engine="streaming").to_arrow()
+        except (pl.exceptions.PolarsError, OSError) as error:
             message = f"{self.name}: cannot be read as {self.kind}: {str(error).splitlines()[0]}"
             raise SchemaError(message) from error
 
@@ -143,8 +183,10 @@ def open_source(source: object) -> Source:
     Parameters
     ----------
     source : str, Path, or anything that speaks Arrow
-        A file, a folder of Parquet files, a glob of Parquet, CSV or NDJSON files; a pandas or polars frame; a pyarrow
-        table, batch or reader; any object with ``__arrow_c_stream__``.
+        A file, a folder of Parquet files, a glob of Parquet, CSV or NDJSON files, here or in an object store
+        (``s3://bucket/events/*.csv``); a file with a SQL query (``.sql``), of the database that the environment
+        variable ``PECULIAR_DATABASE`` names; a pandas or polars frame; a pyarrow table, batch or reader; any object
+        with ``__arrow_c_stream__``.
 
     Raises
     ------
@@ -157,15 +199,34 @@ def open_source(source: object) -> Source:
     >>> open_source(pa.table({"user": ["a"], "at": [0]})).schema().names
     ['user', 'at']
     """
-    if isinstance(source, ParquetFiles | TextFiles | InMemory):
+    if isinstance(source, ParquetFiles | TextFiles | InMemory | SqlQuery):
         return source
     if isinstance(source, str | Path):
-        return _files(str(source))
+        return _named(str(source))
     return InMemory(_table(source))
 
 
+def _named(text: str) -> Source:
+    if text.lower().endswith(".sql"):
+        return SqlQuery.from_file(text)
+    if text.partition("://")[0].lower() in {"postgresql", "postgres"}:
+        message = (
+            "expected events, got the address of a database: write the query into a file such as events.sql, give "
+            f"that, and put the address into the environment variable {DATABASE}"
+        )
+        raise SchemaError(message)
+    return _files(text)
+
+
 def _files(pattern: str) -> Source:
-    paths = _matches(pattern)
+    store, scheme = None, ""
+    if is_remote(pattern):
+        scheme = f"{pattern.partition('://')[0]}://"
+        store, paths = files_at(pattern)
+        if not (set(paths) & {pattern.removeprefix(scheme)} or set("*[") & set(pattern)):
+            paths = tuple(path for path in paths if path.endswith(".parquet"))  # a folder
+    else:
+        paths = _matches(file_system(pattern)[1] if pattern.startswith("file://") else pattern)
     if not paths:
         message = f"expected files of events at {pattern!r}, found none; give a file, a folder of Parquet, or a glob"
         raise SchemaError(message)
@@ -177,7 +238,9 @@ def _files(pattern: str) -> Source:
         )
         raise SchemaError(message)
     kind = kinds.pop()
-    return ParquetFiles(paths) if kind == "parquet" else TextFiles(paths, str(kind))
+    if kind == "parquet":
+        return ParquetFiles(paths, store, scheme)
+    return TextFiles(paths, str(kind), store, scheme)
 
 
 def _matches(pattern: str) -> tuple[str, ...]:
@@ -200,10 +263,20 @@ def _table(source: object) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         message = f"the {type(source).__qualname__} cannot be read as a table: {error}"
         raise SchemaError(message) from error
+    table = _without_marks(table)
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice:
         message = f"expected one column of each name, but {', '.join(map(repr, twice))} comes twice; rename one"
         raise SchemaError(message)
+    return table
+
+
+def _without_marks(table: pa.Table) -> pa.Table:
+    """Text that a driver marks as a type of its database's own, as it marks exact decimals, is text."""
+    for place, field in enumerate(table.schema):
+        kind = field.type
+        if isinstance(kind, pa.BaseExtensionType) and pa.types.is_string(kind.storage_type):
+            table = table.set_column(place, field.name, table.column(place).cast(kind.storage_type))
     return table
 
 
@@ -257,5 +330,6 @@ def _without_view(kind: pa.DataType) -> pa.DataType:
     return pa.large_string() if pa.types.is_string_view(kind) else kind
 
 
-def _name(paths: tuple[str, ...]) -> str:
-    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+def _name(paths: tuple[str, ...], scheme: str) -> str:
+    first = f"{scheme}{paths[0]}"
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"

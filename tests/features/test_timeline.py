@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -132,6 +134,19 @@ def test_the_fingerprint_sees_any_change_of_a_cell(change):
     before = timeline_of([full, *BASE[1:]])
     after = timeline_of([full._replace(**change), *BASE[1:]])
     assert before.fingerprint != after.fingerprint
+
+
+@given(world=worlds(), edges=st.lists(st.none() | st.integers(0, 40), min_size=2, max_size=8))
+@settings(max_examples=40)
+def test_the_fingerprints_of_stretches_are_those_of_their_events(world, edges):
+    """One pass over all events gives of each stretch, overlapping or empty, what its events alone give."""
+    start = min((event.at for event in world.events), default=0)
+    instants = [None if edge is None else start + edge * DAY // 4 for edge in edges]
+    stretches = list(pairwise(instants))
+    for (since, until), found in zip(stretches, world.timeline.fingerprints(stretches), strict=True):
+        part = world.timeline if since is None else world.timeline.since(since)
+        part = part if until is None else part.until(until)
+        assert found == part.fingerprint
 
 
 def test_the_fingerprint_sees_events_come_go_and_swap():
