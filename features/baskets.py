@@ -117,3 +117,13 @@ class Basket:
         place = order[np.minimum(np.searchsorted(keys, found, sorter=order), len(keys) - 1)]
         slots[cells] = np.where(keys[place] == found, place, -1)
         return slots
+
+    def slots_of(self, cells: NDArray[np.int32], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The place of each event's value among ``keys``, for a few events; -1 for others, and for none."""
+        found, which = np.unique(cells[cells >= 0].astype(np.intp), return_inverse=True)
+        slots = np.full(len(cells), -1, np.int64)
+        if len(found) and len(keys):
+            order, own = np.argsort(keys, kind="stable"), self.keys(found)
+            place = order[np.minimum(np.searchsorted(keys, own, sorter=order), len(keys) - 1)]
+            slots[cells >= 0] = np.where(keys[place] == own, place, -1)[which]
+        return slots

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Observation = NDArray[np.int64] | Keyed
 
-__all__ = ["Annotator", "Context", "Feature", "FeatureFamily", "Learner", "Observer", "Relator", "Shape"]
+__all__ = ["Annotator", "Context", "Feature", "FeatureFamily", "Learner", "Observer", "Relator", "Shape", "Witness"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +206,26 @@ class Annotator(Protocol):
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
         """One float32 number per event and name, from what had happened, and was known, before it."""
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A family that can say which events make a value what it is: those that a person should look at."""
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """Positions in the timeline, each once, the most telling first where one tells more than another.
+
+        Parameters
+        ----------
+        feature : Feature
+            One of this family's.
+        context : Context
+            Neither the earlier columns nor the levels are looked at.
+        row : int
+            Which of the context's snapshots.
+
+        Returns
+        -------
+        int64 array
+            Of events before ``stop``, and not before the horizon. Empty if no event stands out.
+        """

@@ -37,6 +37,7 @@ from ..earlier import Earlier, which_count
 from ..family import Feature
 from ..kernels import kernel, mad, median, rank_in, rank_out
 from ..strata import USUAL_SHARES, usual
+from ..witness import window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +97,10 @@ class Baseline:
             values, bounds = context.timeline.measures[measure], (snapshots.rows, snapshots.history, snapshots.start)
             _outdo(columns[row : row + 2], context.earlier[largest], values, bounds)
             row += 2
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:  # noqa: ARG002
+        """The events of the window; whoever knows the plan asks the family of the base, which knows them better."""
+        return window_of(context, row)
 
 
 def own_median(value: float, ratio: float, population: Population, level: str) -> float:

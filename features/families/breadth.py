@@ -15,6 +15,7 @@ import numpy as np
 from ..family import Feature
 from ..kernels import enter, forget, kernel, leave
 from ..sliding import distinct
+from ..witness import firsts, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,24 @@ class Breadth:
             _current(block, codes.codes, snapshots.start, snapshots.stop, (counter, table))
             for column, lows in enumerate(snapshots.trailing, 1):
                 distinct(block[column], codes.codes, lows, snapshots.stop, counter)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """For each value one event, of the current window if it is there; of a narrow spread its main value."""
+        snapshots, shape = context.snapshots, context.shape
+        now, codes = window_of(context, row), context.timeline.dimensions[feature.subject].codes
+        first = firsts(codes, now)
+        for number, window in enumerate(shape.trailing):
+            if feature.name == f"{feature.subject}_distinct_{window}":
+                earlier = np.arange(snapshots.trailing[number, row], snapshots.start[row])
+                return np.concatenate([first, firsts(codes, earlier[~np.isin(codes[earlier], codes[now])])])
+        if feature.name != f"{feature.subject}_entropy_{shape.window}":
+            return first
+        values, counts = np.unique(codes[now][codes[now] >= 0], return_counts=True)
+        if not len(values):
+            return now[:0]
+        shares = counts / counts.sum()
+        narrow = -float(shares @ np.log2(shares)) < context.population.quantile(feature.name, 0.5)
+        return now[codes[now] == values[counts.argmax()]] if narrow else first
 
 
 def _distinct(name: str, window: str, *, level: bool) -> Feature:

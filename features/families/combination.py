@@ -36,6 +36,7 @@ from ..kernels import kernel
 from ..population import Keyed
 from ..snapshots import micros
 from ..survey import count_holders
+from ..witness import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +128,23 @@ class Combination:
             pairs = population.derive(f"combination.{basket.name}", partial(self._bits, population, basket.name))
             slots = basket.slots(population, keys)[basket.cells(slice(begin, end))]
             _judge(columns[number * _EACH : (number + 1) * _EACH], slots, bounds, *pairs)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events with the values of the oddest pair, of the odd four, of odd pairs.
+
+        Of a value in the window its events there, of one gathered before it the last.
+        """
+        population, lo, now = context.population, int(context.snapshots.history[row]), window_of(context, row)
+        for dimensions in baskets_of(context.shape):
+            basket = Basket.of(context.timeline, dimensions, context.shape.actions)
+            what = feature.name.removeprefix(f"{basket.name}_")
+            keys = self._common(population, basket.name)
+            if feature.subject.startswith(f"{' and '.join(dimensions)} set") and what != feature.name and len(keys):
+                made = partial(self._bits, population, basket.name)
+                bits, _, _ = population.derive(f"combination.{basket.name}", made)
+                slots = basket.slots_of(basket.cells(slice(lo, int(now[-1]) + 1)), keys)
+                return lo + _parties(bits, slots, int(now[0]) - lo, (what, context.shape.window))
+        return now[:0]
 
     def _common(self, population: Population, name: str) -> NDArray[np.uint64]:
         """The keys of the commonest values; equal counts in the order of their keys."""
@@ -362,3 +380,33 @@ def _slide(
                 held[slot >> 6] &= ~(_ONE << np.uint64(slot & 63))
                 grown -= 1
     return grown
+
+
+def _parties(
+    bits: NDArray[np.float32], slots: NDArray[np.int64], start: int, what: tuple[str, str]
+) -> NDArray[np.int64]:
+    """The events with values of the oddest pair or four, or of any odd pair, of ``slots`` with the window from start.
+
+    The pair is the one that :func:`_oddest` meets first among equals, and grows as there.
+    """
+    feature, window = what
+    now, whole = (np.unique(part[part >= 0]) for part in (slots[start:], slots))
+    whole = now if feature.endswith(f"_{window}") else whole
+    pairs = bits[np.ix_(now, whole)]
+    pairs = np.where(np.isin(whole, now)[None, :] & (whole[None, :] < now[:, None]), np.float32(0.0), pairs)
+    if not pairs.size or pairs.max() <= 0.0:
+        return np.empty(0, np.int64)
+    if feature.startswith("odd_pair_share"):
+        chosen = np.concatenate([now[(pairs > 0).any(axis=1)], whole[(pairs > 0).any(axis=0)]])
+    else:
+        x, y = np.unravel_index(int(pairs.argmax()), pairs.shape)
+        chosen = np.array([now[x], whole[y]])
+    while feature.startswith("set_surprise") and len(chosen) < _FOUR:
+        able = whole[(bits[np.ix_(chosen, whole)] > 0.0).all(axis=0)]
+        if not len(able):
+            break
+        total = np.cumsum(bits[np.ix_(chosen, able)], axis=0)[-1]
+        chosen = np.append(chosen, able[total.argmax()])
+    here = start + np.flatnonzero(np.isin(slots[start:], chosen))
+    before = [np.flatnonzero(slots[:start] == slot)[-1:] for slot in chosen if slot not in now]
+    return np.concatenate([here, *before]).astype(np.int64)

@@ -106,6 +106,12 @@ class Moment:
         for row, note in enumerate(self._noted(context), noted):
             columns[row] = note[last]
 
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The one event that is meant; with the one before it, where the time between them is told."""
+        last = int(context.snapshots.stop[row]) - 1
+        between = feature.name == "gap_event" and last > context.snapshots.history[row]
+        return np.array([last - 1, last] if between else [last], np.int64)
+
     def _noted(self, context: Context) -> Iterator[NDArray[np.float32]]:
         """Of every event, who was at its shared values and how long ago, and the rate of known trouble at its risky."""
         notes, shape = context.timeline.notes, context.shape

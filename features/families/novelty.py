@@ -27,6 +27,7 @@ import numpy as np
 from ..family import Feature
 from ..kernels import kernel
 from ..population import Keyed
+from ..witness import firsts, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +94,31 @@ class Novelty:
             known = _known(codes, slice(begin, end), context.population, name)
             last = np.zeros(len(codes.values), np.int64)
             _novel(block, (codes.codes, at), (rows, *bounds), (last, ties[0], ties[1]), (known, self.few, entities))
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The first event of each new value, of each that is new to everyone, of the rarest new one.
+
+        Of a silence before the window all its events, since it ended with them.
+        """
+        now, population = window_of(context, row), context.population
+        codes = context.timeline.dimensions[feature.subject]
+        before = codes.codes[context.snapshots.history[row] : now[0]]
+        fresh = firsts(codes.codes, now)
+        fresh = fresh[~np.isin(codes.codes[fresh], before)]
+        if "_new_before_" in feature.name:
+            return now
+        if not len(fresh):
+            return now[:0]
+        seen = population.keyed.get(f"novelty.{feature.subject}")
+        keys = codes.keys[codes.codes[fresh]]
+        known = np.zeros(len(fresh), np.int64) if seen is None else seen.of_keys(keys)
+        what = feature.name.removeprefix(f"{feature.subject}_")
+        if what.startswith("unheard"):
+            return fresh[known <= self.few]
+        if what.startswith("new_rarity"):
+            users = np.maximum(known, 1)
+            return fresh[users == users.min()]
+        return fresh
 
 
 def _features(name: str, window: str, horizon: str) -> tuple[Feature, ...]:

@@ -31,6 +31,7 @@ from ..family import Feature
 from ..kernels import kernel
 from ..population import N_BINS, Population, bins_of, histogram
 from ..strata import Strata, count_in_groups
+from ..witness import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +99,10 @@ class Peers:
                 groups = (strata.lo, strata.hi, strata.bins, strata.before)
                 _share_below(columns[row], values, bins_of(values), (group, place), groups)
                 row += 1
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:  # noqa: ARG002
+        """The events of the window; whoever knows the plan asks the family of the base, which knows them better."""
+        return window_of(context, row)
 
     def _groups(self, context: Context) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """The hashes of the groups there can be, and the number of each snapshot's among them."""

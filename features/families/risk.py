@@ -37,6 +37,7 @@ from ..exchange import BLOCK, NEVER, TROUBLE, Stream, in_order, look_backs
 from ..family import Feature
 from ..kernels import kernel
 from ..snapshots import micros
+from ..witness import alike, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,6 +125,35 @@ class Risk:
             notes = [timeline.notes[f"risk.{name}.{what}"] for what in AFTERMATH]
             gather(columns[first : first + len(AFTERMATH)], notes, context.snapshots)
         columns[-1] = timeline.notes["risk.own"][stop - 1]
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events at the value with most trouble, by count, rate or course; the entity's own known troubles."""
+        now, timeline = window_of(context, row), context.timeline
+        name = feature.subject.removeprefix("trouble at ")
+        if name not in context.shape.risky:
+            lo, hi = int(context.snapshots.history[row]), int(now[-1]) + 1
+            known = timeline.notes[TROUBLE][lo:hi] if TROUBLE in timeline.notes else np.full(hi - lo, NEVER)
+            return lo + np.flatnonzero(np.maximum(known, timeline.at[lo:hi] + 1) <= timeline.at[hi - 1])
+        by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), name, context)[now]
+        if np.isnan(by).all():
+            return now[:0]
+        if "_rate_mean_" in feature.name:
+            return now[by >= np.nanmean(by)]
+        codes = timeline.dimensions[name].codes
+        return alike(codes, now, codes[now[int(np.nanargmax(by))]])
+
+    def _troubled(self, what: str, name: str, context: Context) -> NDArray[np.float64]:
+        """Of each event what a feature of its dimension goes by, the more of it the more telling."""
+        notes, after = context.timeline.notes, what.split("_", maxsplit=1)[0]
+        if after in AFTERMATH:
+            note = notes[f"risk.{name}.{after}"].astype(np.float64)
+            return note if after in ("first", "run") else -note
+        span = what.rsplit("_", maxsplit=1)[-1]
+        troubles, events = (note.astype(np.float64) for note in _pair(context.timeline, name, span))
+        if not what.startswith("rate"):
+            return troubles
+        expected = self.prior_events * _base(context.population, f"risk.{name}.{span}")
+        return (troubles + expected) / (events + self.prior_events)
 
 
 def _aftermaths(shape: Shape) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ computer intrusion detection".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..family import Feature
 from ..kernels import kernel
 from ..population import Keyed
 from ..sliding import distinct, highest, turns
+from ..witness import both_ends, firsts, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +146,29 @@ class Sequence:
         highest(columns[4], np.arange(1, hi - lo + 1) - begin, turn, stop)
         np.fmax(columns[4], turn - start, out=columns[4], casting="same_kind")
         distinct(columns[5], pairs, inner, stop, np.zeros(len(keys) ** 2, np.int32))
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events of the most unusual step or trigram, of unusual steps, of repetitions, of the longest run."""
+        now, name, population = window_of(context, row), feature.name, context.population
+        codes = context.timeline.dimensions[str(context.shape.action)]
+        keys = population.derive(f"{self}.keys", partial(self._commonest, population))
+        tables = population.derive(f"{self}.bits", partial(self._surprises, population, keys))
+        first = now == now[0]
+        pairs, bits, trigrams, begin = _steps(codes.codes[now], first, _slots(codes, keys), tables)
+        if name.startswith("run_max"):
+            last = int((np.arange(len(now)) - begin).argmax())
+            return now[begin[last] : last + 1]
+        by = trigrams if name.startswith("trigram") else bits
+        if np.isnan(by).all():
+            return now[:0]
+        if "_surprise_max" in name:
+            return both_ends(now[[int(np.nanargmax(by))]], 3 if by is trigrams else 2)
+        steps = np.flatnonzero(by >= np.nanmean(by))
+        if name.startswith("repeat"):
+            steps = np.flatnonzero((pairs >= 0) & (begin < np.arange(len(now))))
+        elif name.startswith("transition_distinct"):
+            steps = firsts(pairs, np.arange(len(now)))
+        return both_ends(now[steps])
 
     def _commonest(self, population: Population) -> NDArray[np.uint64]:
         """The keys of the commonest actions, in an order that counts and keys alone decide, and that of all others."""

@@ -31,6 +31,7 @@ from ..exchange import BLOCK, Stream, look_back
 from ..family import Feature
 from ..kernels import kernel
 from ..snapshots import micros
+from ..witness import alike, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +83,24 @@ class Sharing:
         for number, name in enumerate(context.shape.shared):
             block = columns[number * _COLUMNS : (number + 1) * _COLUMNS]
             _company(block, (notes[f"sharing.{name}.horizon"], notes[f"sharing.{name}.day"]), start, stop, days)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events at the value that is shared most, or most suddenly; those in company, or those alone."""
+        now, name, notes = window_of(context, row), feature.subject, context.timeline.notes
+        others, day = (notes[f"sharing.{name}.{span}"][now].astype(np.float64) for span in ("horizon", "day"))
+        what = feature.name.removeprefix(f"{name}_").removesuffix(f"_{context.shape.trailing[-1]}")
+        if np.isnan(others).all():
+            return now[:0]
+        if what == "alone":
+            return now[others == 0]
+        if what == "others_mean":
+            return now[others >= np.nanmean(others)]
+        days = micros(context.shape.trailing[-1]) / _DAY
+        growth = np.where(others == np.nanmax(others), day, -1.0)
+        surge = np.log2((day + 1.0) / (others / days + 1.0))
+        by = {"others_max": others, "others_day": day, "others_growth": growth, "others_surge": surge}[what]
+        codes = context.timeline.dimensions[name].codes
+        return alike(codes, now, codes[now[int(np.nanargmax(by))]])
 
 
 @dataclass(frozen=True, eq=False)

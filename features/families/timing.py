@@ -16,6 +16,7 @@ import numpy as np
 
 from ..family import Feature
 from ..kernels import kernel
+from ..witness import window_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,6 +96,31 @@ class Timing:
         prior = self.prior_events * (counts + 1.0) / (counts.sum() + _HOURS)
         bounds = (snapshots.history, snapshots.start, snapshots.stop)
         _surprise(columns[5:7], wall, snapshots.rows, bounds, prior)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events at night, at the weekend, at the unusual hours, far from the mean hour; all, where none is."""
+        now, name = window_of(context, row), feature.name
+        wall = context.timeline.wall[now]
+        minute = wall // _MINUTE % _MINUTES
+        if name.startswith("night_share"):
+            return now[minute < _MORNING]
+        if name.startswith("weekend_share"):
+            return now[(wall // _MINUTE // _MINUTES + 3) % 7 >= 5]
+        if name.startswith("hour_surprise"):
+            bits = self._hour_bits(context, row)[minute // 60]
+            return now[bits >= (bits.max() if "_max_" in name else bits.mean())]
+        if name.startswith("hour_spread"):
+            angle = minute * (2.0 * np.pi / _MINUTES)
+            near = np.cos(angle) * np.cos(angle).mean() + np.sin(angle) * np.sin(angle).mean()
+            return now[near <= near.mean()]
+        return now
+
+    def _hour_bits(self, context: Context, row: int) -> NDArray[np.float64]:
+        """Of each hour of the day the -log2 of its share of the horizon before the window, up to a constant."""
+        counts = context.population.counts.get(_COUNT, np.zeros(_HOURS, np.int64))
+        prior = self.prior_events * (counts + 1.0) / (counts.sum() + _HOURS)
+        before = context.timeline.wall[context.snapshots.history[row] : context.snapshots.start[row]]
+        return -np.log2(np.bincount(before // _AN_HOUR % _HOURS, minlength=_HOURS) + prior)
 
 
 @kernel

@@ -32,6 +32,7 @@ import numpy as np
 from ..earlier import Earlier, which_count
 from ..family import Feature
 from ..kernels import enter, forget, kernel, leave, median, rank_in, rank_out
+from ..witness import firsts, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,6 +108,28 @@ class Travel:
         _away(columns[_AWAY], centres, centres[earlier.counted], windows, np.empty((3, earlier.room), np.float64))
         counters = (np.zeros(_ROWS * _AROUND, np.int32), np.zeros(_ROWS * _AROUND, np.int32))
         _visited(columns[_NEW:], cells, bounds, counters)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The two events of the fastest jump, the ends of long steps, events far out, the first in each (new) cell."""
+        now, history, place = window_of(context, row), int(context.snapshots.history[row]), context.timeline.place
+        if place is None:
+            return now[:0]
+        points, cells, latest = _points(place[:, history : now[-1] + 1])
+        located = history + np.flatnonzero(latest == np.arange(len(latest)))
+        here, what = located[located >= now[0]], feature.name.removeprefix("travel_")
+        if what.startswith("cell"):
+            first = firsts(cells, now - history)
+            new = ~np.isin(cells[first], cells[: now[0] - history])
+            return history + (first[new] if what.startswith("cell_new") else first)
+        if what.startswith("speed"):
+            return _long_steps(located, points, history, context.timeline.at, now[0])
+        if what.startswith("distance"):
+            return _long_steps(here, points, history, None, now[0])
+        found = points[here - history]
+        if not len(found) or what.startswith("away"):
+            return here
+        far = np.linalg.norm(found - found.mean(axis=0), axis=1)
+        return here[far >= far.mean()]
 
 
 @kernel
@@ -283,3 +306,24 @@ def _visited(
             columns[0, r] = new
     forget(past, cells, old, lo)
     forget(now, cells, lo, hi)
+
+
+def _long_steps(
+    located: NDArray[np.int64],
+    points: NDArray[np.float64],
+    history: int,
+    at: NDArray[np.int64] | None,
+    start: int,
+) -> NDArray[np.int64]:
+    """Both ends of the fastest step that ends in the window, where times are given; else of all that reach the mean."""
+    before, after = located[:-1][located[1:] >= start], located[1:][located[1:] >= start]
+    if not len(after):
+        return located[located >= start]
+    chord = np.linalg.norm(points[after - history] - points[before - history], axis=1)
+    distance = 2.0 * _RADIUS * np.arcsin(np.minimum(1.0, 0.5 * chord))
+    if at is None:
+        long = distance >= distance.mean()
+    else:
+        speed = distance * _HOUR / np.maximum(at[after] - at[before], _SHORTEST)
+        long = np.arange(len(speed)) == speed.argmax()
+    return np.unique(np.concatenate([before[long], after[long]]))

@@ -17,6 +17,7 @@ from ..amounts import quantiles
 from ..family import Feature
 from ..kernels import kernel
 from ..sliding import distinct, highest, turns, within
+from ..witness import both_ends, firsts, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,26 @@ class Velocity:
             codes = context.timeline.dimensions[name]
             counter = np.zeros(len(codes.values), np.int32)
             _distinct_in_span(columns[column], codes.codes[lo:hi], begin, inside, counter)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events of the busiest span; the two of the shortest gap, those around short ones; each value's first."""
+        now, window = window_of(context, row), context.shape.window
+        at, name = context.timeline.at[now], feature.name
+        if feature.subject in context.shape.dimensions and name == f"{feature.subject}_distinct_max_1h_{window}":
+            return _various(context.timeline.dimensions[feature.subject].codes, now, at)
+        for span in _spans(window):
+            if name == f"events_max_{span}_{window}":
+                begin = np.searchsorted(at, at - _SPANS[span], side="right")
+                last = int((np.arange(len(now)) - begin).argmax())
+                return now[begin[last] : last + 1]
+        if name == f"gap_before_{window}":
+            return now[:1] if context.snapshots.history[row] == now[0] else np.array([now[0] - 1, now[0]])
+        gaps = np.diff(at)
+        if not len(gaps):
+            return now
+        bar = gaps.min() if name == f"gap_min_{window}" else np.median(gaps)
+        steps = np.flatnonzero(gaps <= bar)[: 1 if name == f"gap_min_{window}" else None]
+        return both_ends(now[steps + 1])
 
 
 def _spans(window: str) -> tuple[str, ...]:
@@ -191,3 +212,14 @@ def _add(sums: NDArray[np.int64], gap: int, sign: int) -> None:
     sums[2] += sign * high * high
     sums[3] += sign * high * low
     sums[4] += sign * low * low
+
+
+def _various(codes: NDArray[np.int32], now: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first event of each value in that hour of the window that has most values."""
+    begin = np.searchsorted(at, at - _HOUR, side="right")
+    values, which = np.unique(codes[now], return_inverse=True)
+    few = (which - (values[0] < 0)).astype(np.int32)  # a null stays -1
+    found = np.empty(len(now), np.int32)
+    distinct(found, few, begin, np.arange(1, len(now) + 1), np.zeros(len(values), np.int32))
+    last = int(found.argmax())
+    return firsts(codes, now[begin[last] : last + 1])

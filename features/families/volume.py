@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..amounts import quantiles, repeats
+from ..amounts import is_round, quantiles, repeats
 from ..family import Feature
 from ..kernels import kernel
 from ..sliding import highest
+from ..witness import window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,6 +75,26 @@ class Volume:
         for name in shape.measures:
             _amounts(columns[row : row + len(_STATISTICS)], context.timeline.measures[name], snapshots)
             row += len(_STATISTICS)
+
+    def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
+        """The events counted; of amounts those without which the rest would be like everyone's, the farthest first.
+
+        A count over a longer window is told by the events of this one: the others were there the day before.
+        """
+        now, shape = window_of(context, row), context.shape
+        how = feature.name.removeprefix(f"{feature.subject}_").removesuffix(f"_{shape.window}")
+        if feature.subject in shape.measures and how in _STATISTICS:
+            values = context.timeline.measures[feature.subject]
+            valued = now[~np.isnan(values[now])]
+            if how == "known_share":
+                before = values[context.snapshots.history[row] : context.snapshots.start[row]]
+                return valued[np.isin(values[valued], before)]
+            usual, most = (context.population.quantile(feature.name, share) for share in (0.5, 0.99))
+            return _far(values, valued, how, (usual, most))
+        if how == "count" and shape.action is not None and feature.subject in shape.actions:
+            codes = context.timeline.dimensions[shape.action]
+            return now[codes.codes[now] == codes.values.to_pylist().index(feature.subject)]
+        return now
 
 
 def _count(what: str, noun: str, window: str, *, level: bool) -> Feature:
@@ -202,3 +223,41 @@ def _amounts(columns: NDArray[np.float32], values: NDArray[np.float64], snapshot
     highest(columns[2], values, start, stop)
     quantiles(columns[3:5], values, (snapshots.rows, start, stop))
     repeats(columns[5:8], values, (snapshots.rows, snapshots.history, start, stop))
+
+
+def _far(
+    values: NDArray[np.float64], events: NDArray[np.int64], how: str, usual: tuple[float, float]
+) -> NDArray[np.int64]:
+    """Of events with an amount those that make a statistic what it is; ``usual`` is everyone's middle and 99th of 100.
+
+    Of a sum or a mean the largest amounts, until what is left is no more than everyone's; the smallest, where it is
+    less than everyone's. If nothing can be taken away to that end, all events make it so.
+    """
+    amounts = values[events]
+    if not len(events):
+        return events
+    if how == "round_share":
+        return events[[is_round(amount) for amount in amounts.tolist()]]
+    if how == "repeat_max":
+        _, which, counts = np.unique(amounts, return_inverse=True, return_counts=True)
+        return events[which == counts.argmax()]
+    n, figure = len(amounts), _statistic(amounts, how)
+    sign = -1.0 if figure < usual[0] else 1.0
+    order = np.argsort(-sign * amounts, kind="stable")
+    if how == "max":
+        return events[order[: max(1, np.count_nonzero(amounts >= min(figure, usual[1])))]] if sign > 0 else events
+    if how in ("median", "p75"):
+        return events[order[: np.count_nonzero(sign * amounts >= sign * figure)]]
+    left = figure * (1 if how == "sum" else n) - np.cumsum(amounts[order])
+    left = left[:-1] / (1.0 if how == "sum" else np.arange(n - 1, 0, -1))
+    enough = np.flatnonzero(sign * left <= sign * usual[0])
+    return events[order[: int(enough[0]) + 1]] if len(enough) else events[order]
+
+
+def _statistic(amounts: NDArray[np.float64], how: str) -> float:
+    """One of the levels, the median or the upper quartile of some amounts."""
+    if how == "p75":
+        return float(np.sort(amounts)[-(-3 * len(amounts) // 4) - 1])
+    if how == "median":
+        return float(np.median(amounts))
+    return float(amounts.max() if how == "max" else amounts.sum() if how == "sum" else amounts.mean())
