@@ -12,10 +12,12 @@ Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .judgement import LEVEL
 
@@ -92,6 +94,7 @@ def card_of(
         "seed": settings.seed,
         "notes": list(candidate.notes),
         "fingerprints": {"plan": plan.fingerprint, "data": data},
+        "usual": _usual(candidate, material, settings),
     }
     cleaned: dict[str, Any] = _plain(told)
     return cleaned
@@ -141,6 +144,16 @@ def _calibration(candidate: Candidate, material: Material) -> dict[str, Any] | N
 def _records(table: Mapping[str, list[object]]) -> list[dict[str, object]]:
     """The rows of a table of columns."""
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+def _usual(candidate: Candidate, material: Material, settings: TrainingSettings) -> dict[str, Any] | None:
+    """What a later period is held against, with the score that the budget of the test came down to."""
+    if material.usual is None or material.asides is None:
+        return None
+    days = len(np.unique(material.asides.day))
+    alerts = min(settings.budget * days, len(candidate.score))
+    line = float(np.sort(candidate.score)[-alerts]) if alerts else None
+    return replace(material.usual, line=line, alerts=alerts / days).to_dict()
 
 
 def _at_stake(material: Material, settings: TrainingSettings) -> str | None:

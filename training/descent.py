@@ -1,4 +1,4 @@
-"""The compiled passes over a packed forest: how far rows descend, and which questions sent them there."""
+"""The compiled passes over a packed forest: how far rows descend, and which rows are equal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Source = tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.float32]]
-    Nodes = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float64]]
     Questions = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16]]
     Walking = tuple[NDArray[np.int32], NDArray[np.int32]]
     Stops = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.void], NDArray[np.float64]]
 
-__all__ = ["distinct_rows", "path_credits", "path_lengths"]
+__all__ = ["distinct_rows", "path_lengths", "see"]
 
 # Rows that go down a tree together. More of them share the cost of turning to the next question; a few hundred inputs
 # of so many rows still lie in a core's own cache. Measured: 512 and 1,024 alike, 256 a quarter slower.
@@ -26,10 +25,10 @@ PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, made odd: 
 
 
 @kernel
-def _see(values: NDArray[np.float32], source: Source, start: int, stop: int, block: NDArray[np.float32]) -> int:
-    """Copy up to BLOCK rows into the block (n_inputs, BLOCK), nulls as the forest saw them; how many they are."""
+def see(values: NDArray[np.float32], source: Source, start: int, stop: int, block: NDArray[np.float32]) -> int:
+    """Copy as many rows as fit into the block (n_inputs, lanes), nulls as the forest saw them; how many they are."""
     column, indicator, fill = source
-    rows = min(BLOCK, stop - start)
+    rows = min(block.shape[1], stop - start)
     for k in range(len(column)):
         raw, seen, instead = values[column[k], start : start + rows], block[k], fill[k]
         if indicator[k]:
@@ -106,7 +105,7 @@ def path_lengths(  # noqa: PLR0913, PLR0917 - numba takes arrays, by position
     places, leaf = np.zeros(BLOCK, np.uint16), np.empty(BLOCK, np.int32)
     walking = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
     for start in range(0, len(out), BLOCK):
-        rows = _see(values, source, begin + start, begin + len(out), block)
+        rows = see(values, source, begin + start, begin + len(out), block)
         place = places[:rows]
         for tree in range(len(question) - 1):
             place[:] = 0
@@ -151,24 +150,3 @@ def _same(bits: NDArray[np.uint32], one: int, other: int) -> bool:
     for k in range(len(bits)):
         equal &= bits[k, one] == bits[k, other]
     return equal
-
-
-# Every step from a node to its child changes the expected path length by a known amount; that amount belongs to the
-# feature asked about. The steps telescope, so a row's credits sum to its path length less the root's expectation. Cost:
-# one plain walk per row and tree; only rows that need an explanation pay it.
-@kernel
-def path_credits(
-    values: NDArray[np.float32], begin: int, source: Source, nodes: Nodes, out: NDArray[np.float64]
-) -> None:
-    """Add the changes of expected length on the paths of the rows from ``begin`` on to ``out``, (rows, n_features)."""
-    root, feature, threshold, left, expected = nodes
-    block = np.zeros((len(source[0]), BLOCK), np.float32)
-    for start in range(0, len(out), BLOCK):
-        for row in range(_see(values, source, begin + start, begin + len(out), block)):
-            for tree in range(len(root) - 1):
-                node = root[tree]
-                while feature[node] >= 0:
-                    asked = feature[node]
-                    child = left[node] + (0 if block[asked, row] <= threshold[node] else 1)
-                    out[start + row, source[0][asked]] += expected[child] - expected[node]
-                    node = child

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .conditioning import Inputs
+    from .shapley import Game
 
 __all__ = ["Forest", "average_path", "in_threads"]
 
@@ -123,6 +124,13 @@ class Forest:
         """The nodes as the compiled pass wants them."""
         return routes_of(self)
 
+    @cached_property
+    def game(self) -> Game:
+        """The nodes as the Shapley values want them."""
+        from .shapley import game_of
+
+        return game_of(self)
+
     @property
     def usual(self) -> float:
         """The path length that the score counts in: the average one for a tree's sample, in levels."""
@@ -199,14 +207,14 @@ class Forest:
         """Turn mean path lengths into scores."""
         return np.exp2(-length / self.usual) if self.usual else np.full(len(length), 0.5)
 
-    def credits(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Split ``path length - base_length`` among the columns of the vectors.
-
-        Each step of a path changes the expected length; the change is credited to the feature that was asked about.
+    def shapley(self, values: NDArray[np.float32], *, threads: int | None = None) -> NDArray[np.float64]:
+        """Split ``path length - base_length`` among the columns of the vectors: their Shapley values.
 
         Parameters
         ----------
         values : float32 array of shape (n_features, n)
+        threads : int, optional
+            As in :meth:`path_length`.
 
         Returns
         -------
@@ -214,14 +222,17 @@ class Forest:
 
         References
         ----------
-        Saabas, "Interpreting random forests", 2014.
+        Lundberg, Erion, Lee, "Consistent individualized feature attribution for tree ensembles", 2018.
         """
-        from .descent import path_credits
+        from .shapley import path_shapley
 
-        nodes = (self.root, self.feature, self.threshold, self.left, self.expected)
-        source = (self.inputs.column, self.inputs.indicator, self.inputs.fill)
+        own, source = self.game, (self.inputs.column, self.inputs.indicator, self.inputs.fill)
+        nodes = (self.root, self.feature, self.threshold, self.left, self.length)
+        game = (own.earlier, own.share, own.prior), (own.chance, own.weight)
         values, out = np.ascontiguousarray(values), np.zeros(values.T.shape)
-        in_threads(lambda part: path_credits(values, part.start, source, nodes, out[part]), len(out))
+        in_threads(
+            lambda part: path_shapley(values, part.start, source, nodes, game, out[part]), len(out), threads=threads
+        )
         return out / self.trees
 
     @property
@@ -239,7 +250,9 @@ class Forest:
         return levels
 
 
-def in_threads(work: Callable[[slice], None], rows: int, *, threads: int | None = None) -> None:
+def in_threads(
+    work: Callable[[slice], None], rows: int, *, threads: int | None = None, shortest: int = SHORTEST
+) -> None:
     """Do the work on slices of the rows; every row is computed alone, so the cut cannot change a result.
 
     Parameters
@@ -249,12 +262,14 @@ def in_threads(work: Callable[[slice], None], rows: int, *, threads: int | None 
     rows : int
     threads : int, optional
         By default as many as Numba would use.
+    shortest : int
+        Fewer rows than this are not worth a thread.
     """
     from numba import get_num_threads
 
     count = threads or get_num_threads()
     rounds = -(-rows // (count * LONGEST))
-    step = max(SHORTEST, -(-rows // max(1, count * rounds)))
+    step = max(shortest, -(-rows // max(1, count * rounds)))
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
     if min(count, len(parts)) <= 1:
         for part in parts:

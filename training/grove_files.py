@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ..errors import BundleError
 from .bundles import FORMAT, read_about, read_table
 from .conditioning import Inputs
 from .forest import Forest
@@ -73,8 +74,20 @@ def load_grove(folder: Path) -> GroveParts:
     knots = [_part(tails, number) for number in range(len(about["excess"]))]
     curves = tuple(Tail(k["score"], k["surprise"], excess) for k, excess in zip(knots, about["excess"], strict=True))
     features, families, subjects = (tuple(about[key]) for key in ("features", "families", "subjects"))
+    for number, forest in enumerate(forests):
+        _check_forest(forest, len(features), f"{folder}: forest {number}")
     tails_of, opinions = curves[: len(forests)], curves[len(forests) :]
-    tables = (forests, tails_of, opinions, Reach.load(folder / "reach.arrow", len(features)))
+    reach = Reach.load(folder / "reach.arrow", len(features))
+    if (
+        len(tails_of) not in {0, len(forests)}
+        or reach.value.shape[2] < 2
+        or np.any(reach.group >= max(1, len(forests) - 1))
+    ):
+        message = (
+            f"{folder}: expected a tail of each forest, and columns of forests that exist; save the detector again"
+        )
+        raise BundleError(message)
+    tables = (forests, tails_of, opinions, reach)
     return GroveParts(about["settings"], features, families, subjects, *tables)
 
 
@@ -105,3 +118,22 @@ def _forest(number: int, trees: int, nodes: dict[str, np.ndarray], inputs: dict[
     root = np.searchsorted(own["tree"], np.arange(trees + 1)).astype(np.int32)
     where = Inputs(seen["column"], seen["indicator"], seen["fill"])
     return Forest(where, root, own["feature"], own["threshold"], own["rows"])
+
+
+def _check_forest(forest: Forest, n_features: int, where: str) -> None:
+    """See that the nodes are trees over columns that exist: compiled code follows them without looking."""
+    size, inner = np.diff(forest.root), forest.feature >= 0
+    asking = np.add.reduceat(inner, forest.root[:-1]) if len(size) and (size > 0).all() else np.full(len(size), -1)
+    here = np.arange(len(inner))
+    sound = (
+        len(size) > 0
+        and np.array_equal(size, 2 * asking + 1)  # a tree has one leaf more than questions
+        and forest.root[-1] == len(inner)
+        and bool((forest.left[inner] > here[inner]).all())
+        and bool((forest.feature < len(forest.inputs.column)).all())
+        and bool(((forest.inputs.column >= 0) & (forest.inputs.column < n_features)).all())
+        and bool((forest.rows > 0).all())
+    )
+    if not sound:
+        message = f"{where}: expected trees over {n_features} columns, found nodes that lead nowhere; save it again"
+        raise BundleError(message)

@@ -41,6 +41,8 @@ __all__ = ["FittedIsolationForest", "IsolationForest"]
 
 _OPINIONS = {"either": (True, True), "loudest": (True, False), "adding": (False, True)}
 _HEARD = 0.01  # a forest that is less of the opinion than this is not told
+_LEAST_MOVED = 1 / 8  # of all that is told for and against a row, the least that the secant is taken over
+_WORTH_A_THREAD = 64  # rows to explain
 _TENFOLD = 10.0  # how much less likely than the fitting rows can tell a reach may make a row
 
 
@@ -265,10 +267,11 @@ class FittedIsolationForest:
         return power ** (1.0 / p), whole + loudest.max(axis=0), loudest
 
     def contributions(self, vectors: Vectors) -> Contributions:
-        """Split each score among the features: what each question on a row's paths changed, on the scale of the score.
+        """Split each score among the features: Shapley values of path lengths, on the scale of the score.
 
-        Where something shouts, the small forests' paths are told by their part of the p-norm, else the whole
-        forest's and the loudest's.
+        Where something shouts, the small forests' path lengths are told by their part of the p-norm, else the whole
+        forest's and the loudest's. Each is split exactly, and brought onto the scale of the score by one factor a row
+        and forest: the secant of its surprise from the base to the row.
 
         Raises
         ------
@@ -276,28 +279,42 @@ class FittedIsolationForest:
             If the vectors have other features than the fit.
         """
         require_features(self.features, vectors)
-        values = np.ascontiguousarray(vectors.values)
-        lengths = np.array([forest.path_length(values) for forest in self.forests])
+        values, rows = np.ascontiguousarray(vectors.values), len(vectors)
+        parts, score, loudest = np.zeros((rows, len(self.features))), np.zeros(rows), np.zeros(rows, np.intp)
+
+        def work(part: slice) -> None:
+            parts[part], score[part], loudest[part] = self._explained(np.ascontiguousarray(values[:, part]))
+
+        in_threads(work, rows, shortest=_WORTH_A_THREAD)
+        base = score - parts.sum(axis=1)
         if not self.tails:
-            parts, base = self._split(0, values, lengths[0])
             return Contributions(parts, base, self._largest(parts))
+        return Contributions(parts, base, [self.group_names[number][0] for number in loudest])
+
+    def _explained(
+        self, values: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+        """Contributions (n, n_features), scores and the loudest small forests of some rows (n_features, n)."""
+        rows = values.shape[1]
+        lengths = np.array([forest.path_length(values, threads=1) for forest in self.forests])
+        if not self.tails:
+            return self._credits(0, values, lengths[0]), self.forests[0].scale(lengths[0]), np.zeros(rows, np.intp)
         heard = [self._surprise(number, length) for number, length in enumerate(lengths)]
-        whole, *groups = self.reached(iter(heard), values, slice(0, len(vectors)))
-        surprise = np.array(groups).reshape(len(groups), len(vectors))
-        judged = self._judged(*self.combined([whole, *groups], len(vectors))[:2])
+        whole, *groups = self.reached(iter(heard), values, slice(0, rows))
+        surprise = np.array(groups).reshape(len(groups), rows)
+        judged = self._judged(*self.combined([whole, *groups], rows)[:2])
         shouts, score = judged[0] >= judged[1], judged.max(axis=0)
         share = self._shares(surprise, shouts)
         farther = surprise > np.array(heard[1:]).reshape(surprise.shape)
         parts = self._reach_credits(values, np.where(farther, share * surprise, 0.0))
         for number, weight in enumerate([np.where(shouts, 0.0, 1.0), *np.where(farther, 0.0, share)]):
-            rows = np.flatnonzero(weight)
-            if len(rows):
-                credited, _ = self._split(number, np.take(values, rows, axis=1), lengths[number, rows])
-                parts[rows] += credited * weight[rows, None]
-        said = (share * surprise).sum(axis=0) + np.where(shouts, 0.0, whole)
+            told = np.flatnonzero(weight)
+            if len(told):
+                credited = self._credits(number, np.take(values, told, axis=1), lengths[number, told])
+                parts[told] += credited * weight[told, None]
+        said = _added(share * surprise) + np.where(shouts, 0.0, whole)
         parts *= np.divide(score, said, out=np.ones_like(said), where=said > 0.0)[:, None]
-        loudest = surprise.argmax(axis=0) if len(vectors) else np.zeros(0, np.intp)
-        return Contributions(parts, score - parts.sum(axis=1), [self.group_names[n][0] for n in loudest])
+        return parts, score, surprise.argmax(axis=0)
 
     def _shares(self, surprise: NDArray[np.float64], shouts: NDArray[np.bool_]) -> NDArray[np.float64]:
         """How much of the opinion each small forest is, (n_groups, n): its part of the p-norm, or the loudest all."""
@@ -305,7 +322,7 @@ class FittedIsolationForest:
         if not surprise.size:
             return shares
         power = (surprise / np.maximum(surprise.max(axis=0), 1e-300)) ** self.settings.norm
-        power /= np.maximum(power.sum(axis=0), 1e-300)
+        power /= np.maximum(_added(power), 1e-300)
         shares[surprise.argmax(axis=0), np.arange(surprise.shape[1])] = 1.0
         return np.where(shouts, np.where(power >= _HEARD, power, 0.0), shares)
 
@@ -360,16 +377,22 @@ class FittedIsolationForest:
         settings, names = IsolationForest(**parts.settings), (parts.features, parts.families, parts.subjects)
         return cls(settings, *names, parts.forests, parts.tails, parts.opinions, parts.reach)
 
-    def _split(
-        self, number: int, values: NDArray[np.float32], length: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """One forest's surprise as credits (n, n_features) and base (n,): path lengths, on the secant of the score."""
-        forest = self.forests[number]
-        start = np.array([forest.base_length])
+    def _credits(self, number: int, values: NDArray[np.float32], length: NDArray[np.float64]) -> NDArray[np.float64]:
+        """One forest's surprise at rows, less that at its base, split among the features (n, n_features)."""
+        levels = self.forests[number].shapley(values, threads=1)
+        return levels * self._secant(number, length, np.abs(levels).sum(axis=1) * _LEAST_MOVED)[:, None]
+
+    def _secant(self, number: int, length: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Nats per level from the base to a row, or to so many levels from the base if the row is nearer, (n,).
+
+        The curve of surprise has steps. Where what is told for and against a row nearly cancels out, a step next to the
+        base would blow up both.
+        """
+        start = np.array([self.forests[number].base_length])
         moved = length - start
-        rise = self._surprise(number, length) - self._surprise(number, start)
-        slope = np.divide(rise, moved, out=np.zeros_like(moved), where=moved != 0.0)
-        return forest.credits(values) * slope[:, None], np.repeat(self._surprise(number, start), len(length))
+        moved = np.where(np.abs(moved) < least, np.where(moved > 0.0, least, -least), moved)
+        rise = self._surprise(number, start + moved) - self._surprise(number, start)
+        return np.divide(rise, moved, out=np.zeros_like(moved), where=moved != 0.0)
 
     def _surprise(self, number: int, length: NDArray[np.float64]) -> NDArray[np.float64]:
         scores = self.forests[number].scale(length)
@@ -387,6 +410,14 @@ def _measured(values: NDArray[np.float32], forest: Forest) -> tuple[Tail, NDArra
     scores = forest.scale(length)
     tail = Tail.fit(scores[place]).capped(len(place))
     return tail, tail(scores)[place]
+
+
+def _added(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum over the first axis, in its order, so that what a row gets does not depend on what comes with it."""
+    total = np.zeros(rows.shape[1])
+    for each in rows:
+        total += each
+    return total
 
 
 def _families(vectors: Vectors) -> tuple[str, ...]:

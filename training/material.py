@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .labels import Labels
     from .rehearsal import Rehearsal
     from .settings import TrainingSettings
+    from .usual import Usual
 
 __all__ = ["Later", "Material", "prepare", "with_audited"]
 
@@ -89,6 +90,8 @@ class Material:
         The test period with misbehaviours staged in it, if that was asked for.
     practice : pair of Vectors and Rehearsal, or None
         What settings of detectors without labels are searched by: earlier and staged later training rows.
+    usual : Usual or None
+        What a later period is held against.
     """
 
     plan: FeaturePlan
@@ -106,6 +109,7 @@ class Material:
     later: Later | None = None
     rehearsal: Rehearsal | None = None
     practice: tuple[Vectors, Rehearsal] | None = None
+    usual: Usual | None = None
 
     @property
     def unseen(self) -> Vectors:

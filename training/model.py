@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import BundleError, PlanMismatchError
 from ..features.plan import FeaturePlan
 from ..features.population import Population
+from .bundles import KINDS, check_file, once, read_json
 from .calibration import Calibration
 from .detectors import load_detector
 
@@ -110,32 +112,48 @@ class Model:
         Raises
         ------
         BundleError
-            If a file is changed, missing or extra, or the format is not this version's.
+            If a file is changed, missing, extra, or unsound, or the format is not this version's.
         PlanMismatchError
             If this version defines the plan's features differently.
         """
         folder = Path(folder)
         check(folder)
-        plan = FeaturePlan.from_json((folder / "plan.json").read_text())
-        card = json.loads((folder / "card.json").read_text())
-        there = folder / _CALIBRATION
-        model = cls(
-            plan,
-            Population.load(folder / "population.arrow"),
-            load_detector(folder / "detector"),
-            card,
-            Calibration.load(there) if there.is_file() else None,
-            {name: (folder / name).read_text(encoding="utf-8") for name in _PAGES if (folder / name).is_file()},
-        )
-        unknown = sorted({feature.name for feature in plan.features} - set(model.population.histograms))
+        for name in _files(folder):
+            check_file(folder / name)
+        try:
+            model = cls._read(folder)
+        except PlanMismatchError:
+            raise
+        except _NONSENSE as error:
+            message = f"{folder}: whole, but not a model ({type(error).__name__}: {str(error)[:200]}); save it again"
+            raise BundleError(message) from error
+        unknown = sorted({feature.name for feature in model.plan.features} - set(model.population.histograms))
         if unknown:
             message = f"{folder}: the population does not know {', '.join(unknown[:5])}; train again"
             raise PlanMismatchError(message)
         return model
 
+    @classmethod
+    def _read(cls, folder: Path) -> Self:
+        there = folder / _CALIBRATION
+        return cls(
+            FeaturePlan.from_json((folder / "plan.json").read_text(encoding="utf-8")),
+            Population.load(folder / "population.arrow"),
+            load_detector(folder / "detector"),
+            read_json(folder / "card.json"),
+            Calibration.load(there) if there.is_file() else None,
+            {name: (folder / name).read_text(encoding="utf-8") for name in _PAGES if (folder / name).is_file()},
+        )
+
+
+# What readers of sound files raise when these do not say what a model says.
+_NONSENSE = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, MemoryError, OSError)
+
 
 def check(folder: Path) -> str:
     """Hold every file of a saved model against its manifest, and return the SHA-256 of the whole.
+
+    No file is opened before all of them are known to be files of the kinds that a model is made of, in this folder.
 
     Raises
     ------
@@ -144,13 +162,21 @@ def check(folder: Path) -> str:
     """
     manifest = _read_manifest(folder)
     if manifest["format"] != _FORMAT:
-        message = f"{folder}: expected a model of format {_FORMAT}, got {manifest['format']}; train again"
+        message = (
+            f"{folder}: expected a model of format {_FORMAT}, got {str(manifest['format'])[:20]}; score with the "
+            "version of peculiar that saved it (requirements.txt beside the data names it), or train again"
+        )
         raise BundleError(message)
     files, there = manifest["files"], _files(folder)
     for name in sorted(set(files) ^ set(there)):
         word = "missing" if name in files else "not in the manifest"
         message = f"{folder}: {name} is {word}; fetch the model again, and do not edit it by hand"
         raise BundleError(message)
+    for name in there:
+        if Path(name).suffix not in KINDS or not stat.S_ISREG((folder / name).lstat().st_mode):
+            kinds = ", ".join(KINDS)
+            message = f"{folder}: {name} is no file of data (expected {kinds}, and no link); fetch the model again"
+            raise BundleError(message)
     for name, sha256 in files.items():
         if _sha256(folder / name) != sha256:
             message = f"{folder}: {name} was changed after the model was saved; fetch the model again"
@@ -162,15 +188,19 @@ def check(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[str]:
-    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
-    return sorted(name for name in there if name != _MANIFEST)
+    """Whatever lies in the folder but the manifest: files, links, and folders that hold nothing."""
+    there = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir() or not any(path.iterdir())]
+    return sorted(name for path in there if (name := path.relative_to(folder).as_posix()) != _MANIFEST)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-        return {key: manifest[key] for key in ("format", "files", "sha256")}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        if (folder / _MANIFEST).is_symlink():
+            message = f"{folder}: {_MANIFEST} is a link; fetch the model again"
+            raise BundleError(message)
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"), object_pairs_hook=once)
+        return {"format": manifest["format"], "files": dict(manifest["files"].items()), "sha256": manifest["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         message = f"{folder}: expected a saved model with a {_MANIFEST}, found none that can be read"
         raise BundleError(message) from error
 

@@ -252,10 +252,16 @@ def log_inputs(
 
 
 def close_orphans(store: Store) -> list[str]:
-    """Mark as FAILED every run that a process of this machine left open when it was killed; return their ids."""
+    """Mark as FAILED every run that a process of this machine left open when it was killed; return their ids.
+
+    So are the models that such a run had begun to log, which would stay PENDING for ever.
+    """
     query = "attributes.status = 'RUNNING' AND tags.`peculiar.host` != ''"
     orphans = [run for run in store.client.search_runs([store.experiment_id], query) if _is_orphan(run)]
     for run in orphans:
+        for model in store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run.info.run_id}'"):
+            if str(model.status) == "PENDING":
+                store.client.finalize_logged_model(model.model_id, "FAILED")
         store.client.set_terminated(run.info.run_id, "FAILED")
     return [str(run.info.run_id) for run in orphans]
 

@@ -20,6 +20,7 @@ from .model import Model
 from .records import record_of
 from .registry import Version, champion, log_model, register, set_alias
 from .tracking import RunRecord, close_orphans, log_inputs, running, write_record, write_trials
+from .usual import usual_of
 from .views import save_views
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def train(
     given = None if labels is None else _labels(labels, timeline, settings)
     known = with_feedback(given, store.home)
     material = prepare(timeline, log.roles, known, settings=settings, progress=progress)
-    material = with_audited(material, log)
+    material = replace(with_audited(material, log), usual=usual_of(material, timeline, report))
     close_orphans(store)
     with running(store, "study", name=f"train on {short_name(report.source)}") as study:
         log_inputs(study, dataset=dataset_of(log, timeline, report))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from peculiar.errors import BundleError
+from peculiar.features.roles import Roles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,11 @@ class StandIn:
     def detector(self) -> StandIn:
         """Itself: it has the kind."""
         return self
+
+    @property
+    def plan(self) -> types.SimpleNamespace:
+        """No features, but roles."""
+        return types.SimpleNamespace(roles=Roles("user", "at"))
 
     @property
     def plan_fingerprint(self) -> str:

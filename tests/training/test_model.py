@@ -215,7 +215,7 @@ def test_another_format_is_refused(copied, version):
     """A model of an older or a newer format is not read by guessing."""
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "format": version}))
-    with pytest.raises(BundleError, match=f"expected a model of format 1, got {version}; train again"):
+    with pytest.raises(BundleError, match=f"expected a model of format 1, got {version}; score with the version"):
         Model.load(copied)
 
 

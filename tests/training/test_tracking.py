@@ -107,3 +107,22 @@ def test_orphans_of_killed_processes_are_closed(store):
         assert close_orphans(store) == [ended.stdout.strip()]
     assert _run(store, ended.stdout.strip()).info.status == "FAILED"
     assert _run(store, alive.run_id).info.status == "FINISHED"
+
+
+def test_a_model_half_logged_by_a_killed_run_is_failed(store):
+    """It would stay PENDING for ever; one that a run at work is logging is left alone."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from peculiar.training.tracking import open_store, running\n"
+        "store = open_store(Path('.'))\n"
+        "with running(store, 'study', name='to be killed') as run:\n"
+        "    made = store.client.create_logged_model(store.experiment_id, name='half', source_run_id=run.run_id)\n"
+        "    print(made.model_id, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=store.home)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    with running(store, "study", name="at work") as alive:
+        ours = store.client.create_logged_model(store.experiment_id, name="ours", source_run_id=alive.run_id)
+        close_orphans(store)
+        statuses = [store.client.get_logged_model(model).status for model in (ended.stdout.strip(), ours.model_id)]
+    assert [str(status) for status in statuses] == ["FAILED", "PENDING"]
