@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,10 @@ from .cli_options import CONFIG, HOME, JSON, LABELS, progress_bar, write_json
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from .serving.batch import ScoringRequest, WrittenScores
+    from .serving.nightly import WrittenDataset
+    from .training.store import Store
+
 __all__ = ["SERVING_VERBS"]
 
 
@@ -21,51 +27,225 @@ __all__ = ["SERVING_VERBS"]
     "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Which model scores."
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Parquet to write."
+    "-o", "--output", required=True, help="Parquet to write, or the folder of a dataset; a path, or s3://bucket/…"
 )
 @LABELS
 @CONFIG
 @click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
 @click.option("--fdr", type=float, help="Alert so that about this share of alerts is false, instead of by budget.")
-@click.option("--since", type=click.DateTime(), help="First day to score; the whole log by default.")
+@click.option(
+    "--since", type=click.DateTime(), help="First day to score; by default the day after a dataset's last, or all."
+)
 @click.option("--until", type=click.DateTime(), help="The day after the last one to score.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Score this day alone; instead of --since and --until.")
+@click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
 @HOME
 @JSON
 def score(**options: Any) -> None:
-    """Score EVENTS with the registered model; the oddest of each day come with reasons."""
+    """Score EVENTS with the registered model; the oddest of each day come with reasons.
+
+    An output without .parquet at its end is a dataset, a folder for each day: what is there already is left alone.
+    """
     from .config import load_config
-    from .serving.batch import ScoringRequest, score_to_file
-    from .serving.picks import Exploration
-    from .serving.report import oddest
-    from .serving.scoring import Budget
+    from .features.places import is_remote
+    from .serving.batch import ScoringRequest
+    from .serving.dataset import is_dataset
     from .training.store import open_store
 
-    config = load_config(options["config_path"])
-    alerts = config.alerts
-    fdr = alerts.fdr if options["fdr"] is None else options["fdr"]
-    unbounded = fdr is not None and options["budget"] is None and "budget" not in alerts.model_fields_set
+    config, output = load_config(options["config_path"]), options["output"]
     request = ScoringRequest(
         events=options["events"],
         model_uri=options["model_uri"],
-        output=options["output"],
-        budget=None if unbounded else Budget.parse(options["budget"] or alerts.budget).per_day,
-        days=(_day(options["since"]), _day(options["until"])),
-        reasons=alerts.reasons if options["reasons"] is None else options["reasons"],
+        output=output if is_remote(output) else Path(output),
+        days=_period(options),
+        reasons=config.alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
-        fdr=fdr,
-        explore=Exploration(alerts.explore, config.training.seed) if alerts.explore else None,
+        rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
+        late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
+        block=config.scoring.days["block"],
     )
+    store = open_store(options["home"])
+    written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
+    if written.untracked:
+        click.echo(f"peculiar: {written.untracked}", err=True)
+    write_json(options["json_path"], written.to_dict())
+
+
+def _into_file(request: ScoringRequest, store: Store) -> WrittenScores:
+    from .serving.batch import score_to_file
+    from .serving.report import oddest
+
     with progress_bar("scoring") as progress:
-        written = score_to_file(request, open_store(options["home"]), progress=progress)
+        written = score_to_file(request, store, progress=progress)
     click.echo(written.report)
     click.echo(oddest(written.table, limit=10))
     click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
+    return written
+
+
+def _into_dataset(request: ScoringRequest, store: Store) -> WrittenDataset:
+    from .serving.dataset import read_scores
+    from .serving.nightly import score_to_dataset
+    from .serving.report import oddest
+
+    with progress_bar("scoring") as progress:
+        written = score_to_dataset(request, store, progress=progress)
+    click.echo(written.report)
+    if days := written.written:
+        click.echo(oddest(read_scores(written.location, days), limit=10))
+    click.echo(written.summary())
+    return written
+
+
+@click.command()
+@click.argument("user")
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]),
+    required=True,
+    help="The day, or a time within the window, in the log's zone.",
+)
+@click.option("--events", help="The log: a Parquet, CSV or NDJSON file, folder or glob.")
+@click.option(
+    "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Which model explains."
+)
+@LABELS
+@CONFIG
+@click.option("--reasons", type=click.IntRange(min=1), default=5, show_default=True, help="Reasons at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=15, show_default=True, help="Events shown at most.")
+@HOME
+@JSON
+def explain(**options: Any) -> None:
+    """Print the dossier of USER at a date: why it stands out, what exactly it did, and what speaks against suspicion.
+
+    Each use is on record, with the name.
+    """
+    from rich.console import Console
+
+    from .config import load_config
+    from .errors import ConfigError
+    from .serving.dossier import DossierRequest, explain_entity
+    from .serving.dossier_listing import dossier_listing
+    from .training.store import open_store
+
+    if options["events"] is None:
+        raise ConfigError("expected --events, the log that holds the day and the weeks before it, got none")
+    names = {"entity": "user", "at": "at", "events": "events", "model_uri": "model_uri", "labels": "labels"}
+    given = {name: options[option] for name, option in names.items()}
+    rules = load_config(options["config_path"]).alert_rules()
+    request = DossierRequest(**given, reasons=options["reasons"], rules=rules)
+    with progress_bar("explaining") as progress:
+        dossier = explain_entity(request, open_store(options["home"]), progress=progress)
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)  # into a file or a pipe: as wide as it is made for
+    for part in dossier_listing(dossier, limit=options["limit"]):
+        console.print(part)
+    write_json(options["json_path"], dossier.to_dict())
+
+
+@click.command()
+@click.argument("scores", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--events", help="The log that was scored: a Parquet, CSV or NDJSON file, folder or glob.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="HTML file to write."
+)
+@click.option("--model", "model_uri", help="Which model made the scores; by default the version that they name.")
+@LABELS
+@click.option("--reasons", type=click.IntRange(min=1), default=3, show_default=True, help="Reasons per alert.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Events shown per alert.")
+@click.option("--blind/--open", default=None, help="Leave out scores and ranks; by default where picks are random.")
+@HOME
+@JSON
+def review(**options: Any) -> None:
+    """Put the alerts of SCORES on one HTML page, to be decided on without any network.
+
+    Each use is on record.
+    """
+    from .errors import ConfigError
+    from .serving.review import ReviewRequest, review_scores
+    from .training.store import open_store
+
+    if options["events"] is None:
+        raise ConfigError("expected --events, the log that was scored, got none")
+    names = {"scores", "events", "output", "model_uri", "reasons", "labels", "blind"}
+    request = ReviewRequest(**{name: options[name] for name in names}, most_events=options["limit"])
+    with progress_bar("reviewing") as progress:
+        written = review_scores(request, open_store(options["home"]), progress=progress)
+    for note in written.notes:
+        click.echo(f"  note: {note}")
+    how = "blind, since some were drawn at random" if written.blind and options["blind"] is None else ""
+    click.echo(f"{written.output}: {written.alerts:,} alerts, {written.size / 1e6:.1f} MB, model {written.model}"
+               f"{f'; {how}' if how else ''}")  # fmt: skip
     write_json(options["json_path"], written.to_dict())
+
+
+@click.command()
+@click.argument("scores", required=False)
+@click.option("--model", "version", default="@champion", show_default=True, help="A version: 3, @champion, cards/3.")
+@click.option("--at", "at", type=click.IntRange(min=1), multiple=True, help="This budget, too; may be given again.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path, exists=True), help="All trouble in the time of SCORES, not verdicts."
+)
+@CONFIG
+@HOME
+@JSON
+def budget(**options: Any) -> None:
+    """Show what other budgets would bring: alerts and cases a day, expected precision and recall.
+
+    On the windows that the version was judged on, or on a later file of SCORES with the verdicts that came in since.
+    """
+    from rich.console import Console
+
+    from .config import load_config
+    from .errors import ConfigError
+    from .serving.budgets import BudgetRequest, budget_listing, play_budgets
+    from .training.store import open_store
+
+    if options["labels"] is not None and options["scores"] is None:
+        raise ConfigError("expected SCORES with --labels, got labels alone; a version was judged by its own")
+    config = load_config(options["config_path"])
+    rules = config.alert_rules()
+    request = BudgetRequest(
+        model=options["version"],
+        name=config.store.model,
+        scores=options["scores"],
+        labels=options["labels"],
+        budgets=options["at"],
+        per=rules.per,
+        gap=rules.case_gap,
+    )
+    played = play_budgets(request, open_store(options["home"], experiment=config.store.experiment))
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)  # into a file or a pipe: as wide as it is made for
+    for part in budget_listing(played):
+        console.print(part)
+    write_json(options["json_path"], played.to_dict())
+
+
+def _period(options: dict[str, Any]) -> tuple[date | None, date | None]:
+    """The first day and the day after the last; a single day is both."""
+    if options["day"] is None:
+        return _day(options["since"]), _day(options["until"])
+    if options["since"] or options["until"]:
+        raise click.UsageError("expected either --day, or --since and --until")
+    return _day(options["day"]), _day(options["day"] + timedelta(days=1))
+
+
+def _days(text: str) -> int:
+    """How many days "2d" is."""
+    if not re.fullmatch(r"\d+d", text):
+        raise click.BadParameter(f"expected a number of days, such as 2d, got {text!r}", param_hint="--late")
+    return int(text[:-1])
 
 
 def _day(moment: datetime | None) -> date | None:
     return None if moment is None else moment.date()
 
 
-SERVING_VERBS: tuple[click.Command, ...] = (score,)
+SERVING_VERBS: tuple[click.Command, ...] = (
+    score,
+    explain,
+    review,
+    budget,
+)

@@ -15,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from .errors import ConfigError
 from .features.roles import Roles
 from .features.snapshots import WindowSpec
+from .serving.alerts import AlertRules
+from .serving.picks import Exploration
 from .serving.scoring import Budget
+from .serving.suppressions import read_suppressions
 from .training.isolation_forest import IsolationForest
 from .training.joint import Joint
 from .training.lightgbm import LightGBM
@@ -91,12 +94,29 @@ TailsSection = _detector_section("Tails", Tails)
 
 
 class AlertsSection(_Section):
-    """``[alerts]``: how many a team can read, and what share of them is drawn at random."""
+    """``[alerts]``: how many each team can read, what share of them is drawn at random, and what is suppressed."""
 
     budget: str = "100/day"
     explore: float = Field(0.0, ge=0.0, le=1.0)
     fdr: float | None = Field(None, gt=0.0, lt=1.0)
     reasons: int = Field(3, ge=0)
+    per: Literal["entity", "window"] = "entity"
+    team_by: str | None = None
+    teams: dict[str, str] = {}
+    case_gap: str = Field("7d", pattern=r"^\d+d$")
+    suppressions: str | None = None
+
+
+class ScoringSection(_Section):
+    """``[scoring]``: of datasets: days before the first that are scored again, and days scored in one pass."""
+
+    late: str = Field("0d", pattern=r"^\d+d$")
+    block: str = Field("60d", pattern=r"^[1-9]\d*d$")
+
+    @property
+    def days(self) -> dict[str, int]:
+        """The settings as numbers of days."""
+        return {name: int(value[:-1]) for name, value in self.model_dump().items()}
 
 
 class PromotionSection(_Section):
@@ -147,6 +167,7 @@ class Config(_Section):
     lightgbm: LightGBMSection = LightGBMSection()  # type: ignore[valid-type]
     tails: TailsSection = TailsSection()  # type: ignore[valid-type]
     alerts: AlertsSection = AlertsSection()
+    scoring: ScoringSection = ScoringSection()
     promotion: PromotionSection = PromotionSection()
     rehearsal: RehearsalSection = RehearsalSection()
     store: StoreSection = StoreSection()
@@ -190,6 +211,34 @@ class Config(_Section):
     def windows_spec(self) -> WindowSpec:
         """The windows of the plan."""
         return WindowSpec(**self.windows.model_dump())
+
+    def alert_rules(self, **given: Any) -> AlertRules:
+        """What becomes an alert.
+
+        Parameters
+        ----------
+        **given
+            ``budget`` (as the settings write it), ``fdr``, ``per`` and ``suppressions`` (a path) from elsewhere, in the
+            place of the settings; None leaves these. A rate alone is not bounded by the budget that holds by default.
+
+        Raises
+        ------
+        ConfigError
+            If a budget is none, teams have no column, or the suppressions cannot be read.
+        """
+        named = {name: value for name, value in given.items() if value is not None}
+        told = self.alerts.model_copy(update=named)
+        unbounded = told.fdr is not None and "budget" not in told.model_fields_set
+        return AlertRules(
+            budget=None if unbounded else Budget.parse(told.budget).per_day,
+            fdr=told.fdr,
+            explore=Exploration(told.explore, self.training.seed),
+            per=told.per,
+            team_by=told.team_by,
+            teams={name: Budget.parse(budget).per_day for name, budget in told.teams.items()},
+            case_gap=int(told.case_gap[:-1]),
+            suppressions=None if told.suppressions is None else read_suppressions(told.suppressions),
+        )
 
     def promotion_rules(self) -> Rules:
         """The rules that a version has to pass."""

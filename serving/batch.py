@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..audit import Use, record
 from ..features.columns import from_wall
-from ..features.output import write_parquet
+from ..features.output import parquet_bytes, write_parquet
+from ..features.places import is_remote
 from ..training.references import load
-from ..training.tracking import RunRecord, log_inputs, running, write_record
+from ..training.tracking import RunRecord
+from .alerts import AlertRules
+from .folders import open_folder
+from .picks import Exploration
 from .scoring import score_batch
+from .traces import Trace, model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import date
-    from pathlib import Path
 
     from ..features.events import DataReport
     from ..training.references import LoadedModel
     from ..training.store import Store
-    from .picks import Exploration
     from .scoring import ScoredBatch
 
-__all__ = ["ScoringRequest", "WrittenScores", "score_to_file"]
-
-_DAY = 86_400_000_000
+__all__ = ["ScoringRequest", "WrittenScores", "day_begins", "named", "score_to_file", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class ScoringRequest:
         A path, glob, frame, or anything that speaks Arrow; with the horizon before the first scored day.
     model_uri : str
         ``models:/<name>@<alias>``, ``models:/<name>/<number>``, ``runs:/…`` or a folder.
-    output : Path
-        The Parquet file to write.
+    output : Path or str
+        The Parquet file to write, or the folder of a dataset: a path of this machine, or an object store's address.
     budget : int
         Alerts a day; None asks for as many as ``fdr`` allows.
     days : pair of date or None
@@ -55,17 +57,32 @@ class ScoringRequest:
         Alerts by false-discovery rate: about this share of them false; with a budget, too, no more than that.
     explore : Exploration, optional
         What part of the budget goes to random picks; none by default.
+    late : int
+        So many days before the first one are scored again if a dataset has them, for events that came late.
+    block : int
+        Days of a dataset that are scored in one pass and held in memory; they are committed when it is done.
+    rules : AlertRules, optional
+        All that makes an alert, in the place of ``budget``, ``fdr`` and ``explore``.
     """
 
     events: object
     model_uri: str
-    output: Path
+    output: Path | str
     budget: int | None = 100
     days: tuple[date | None, date | None] = (None, None)
     reasons: int = 3
     labels: object | None = None
     fdr: float | None = None
     explore: Exploration | None = None
+    late: int = 0
+    block: int = 60
+    rules: AlertRules | None = None
+
+    @property
+    def alert_rules(self) -> AlertRules:
+        """All that makes an alert."""
+        plain = AlertRules(budget=self.budget, fdr=self.fdr, explore=self.explore or Exploration())
+        return plain if self.rules is None else self.rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +92,20 @@ class WrittenScores:
     Attributes
     ----------
     batch : ScoredBatch
-    output : Path
+    output : Path or str
     model : str
         Name and version of the model.
     run_id : str
-        The scoring run in MLflow.
+        The scoring run in MLflow; empty if it could not be written.
+    untracked : str
+        Why there is no whole run; empty if there is one.
     """
 
     batch: ScoredBatch
-    output: Path
+    output: Path | str
     model: str
     run_id: str
+    untracked: str = ""
 
     @property
     def table(self) -> pa.Table:
@@ -117,10 +137,10 @@ class WrittenScores:
 def score_to_file(
     request: ScoringRequest, store: Store, *, progress: Callable[[str, float], None] | None = None
 ) -> WrittenScores:
-    """Score a batch of events, write the scores, log a scoring run, and put the use on record.
+    """Score a batch of events, put the use on record, write the scores, and log a scoring run.
 
-    The output appears whole or not at all. Rows of events that were set aside stand beside it, in
-    ``<output>.rejected.parquet``, if there are any.
+    The output appears whole or not at all, after the use is on record. Rows of events that were set aside stand beside
+    it, in ``<output>.rejected.parquet``, if there are any. If MLflow fails after that, the scores stay.
 
     Raises
     ------
@@ -132,78 +152,77 @@ def score_to_file(
         If the labels cannot be tied to the events.
     """
     loaded = load(store, request.model_uri)
-    since, until = (_instant(day, loaded.model.plan.roles.time_zone) for day in request.days)
+    since, until = (day_begins(day, loaded.model.plan.roles.time_zone) for day in request.days)
     batch = score_batch(
         loaded.model,
         request.events,
         labels=request.labels,
         since=since,
         until=until,
-        budget=request.budget,
         explain=request.reasons,
-        fdr=request.fdr,
-        explore=request.explore,
+        rules=request.alert_rules,
         progress=progress,
     )
-    name = _name(loaded)
-    table = batch.table.append_column("model", pa.array([name] * batch.table.num_rows, pa.string()))
-    write_parquet(table, request.output)
-    _write_rejected(batch, request.output)
-    run_id = _track(loaded, batch, request, store)
-    return WrittenScores(batch, request.output, name, run_id)
+    asked = request.alert_rules.to_dict() | {"days": [day and str(day) for day in request.days]}
+    trace = Trace(store, loaded, request.model_uri, str(request.output), asked)
+    table = named(batch.table, loaded)
+    digests: list[str] = []
+    use = partial(trace.use, data=batch.fingerprint, rows=len(table))
+    _write(table, batch.rejected, request.output, lambda: digests.append(use()))
+    told = told_of(batch.report, loaded, {"rows": len(table), "alerts": _alerts(table)})
+    told = replace(told, params={"budget_per_day": request.alert_rules.limit()})
+    run_id, untracked = trace.run(told, digest=digests[-1])
+    return WrittenScores(batch, request.output, model_name(loaded), run_id, untracked)
 
 
-def _instant(day: date | None, zone: str) -> int | None:
+def day_begins(day: date | None, zone: str) -> int | None:
+    """When a day begins in a zone, microseconds since 1970 UTC; None stays None."""
     if day is None:
         return None
     return int(from_wall(np.array([np.datetime64(day, "us").astype(np.int64)]), zone)[0])
 
 
-def _name(loaded: LoadedModel) -> str:
-    version = loaded.source.version
-    return f"{version.name}/{version.number}" if version else loaded.source.sha256[:12]
+def named(table: pa.Table, loaded: LoadedModel) -> pa.Table:
+    """Scores with a last column that names their model."""
+    return table.append_column("model", pa.array([model_name(loaded)] * table.num_rows, pa.string()))
 
 
-def _write_rejected(batch: ScoredBatch, output: Path) -> None:
-    path = output.with_name(f"{output.stem}.rejected.parquet")
-    if batch.rejected.num_rows:
-        write_parquet(batch.rejected, path)
-    else:
-        path.unlink(missing_ok=True)
+def told_of(report: DataReport, loaded: LoadedModel, counts: Mapping[str, int]) -> RunRecord:
+    """What MLflow is told of a scoring run.
 
-
-def _asked(request: ScoringRequest) -> dict[str, Any]:
-    drawn = {} if request.explore is None else {"explore": request.explore.share, "seed": request.explore.seed}
-    drawn |= {} if request.fdr is None else {"fdr": request.fdr}
-    return {"budget": request.budget, "days": [day and str(day) for day in request.days], **drawn}
-
-
-def _track(loaded: LoadedModel, batch: ScoredBatch, request: ScoringRequest, store: Store) -> str:
-    alerts, version = int(np.count_nonzero(batch.table["alert"].to_numpy())), loaded.source.version
-    told = RunRecord(
-        note=f"{batch.report}\n\n{batch.table.num_rows:,} windows scored by {_name(loaded)}, {alerts:,} alerts.",
-        params={"model/version": _name(loaded), "budget_per_day": request.budget, "output": str(request.output)},
-        metrics={
-            "score/rows": float(batch.table.num_rows),
-            "score/alerts": float(alerts),
-            "score/events": float(batch.report.admitted),
-            "score/rejected": float(sum(batch.report.rejected.values())),
-        },
-        tags={"peculiar.sha256": loaded.source.sha256},
+    Parameters
+    ----------
+    report : DataReport
+    loaded : LoadedModel
+    counts : mapping of str to int
+        At least ``rows`` and ``alerts``; each becomes a metric ``score/…``.
+    """
+    all_counts = {**counts, "events": report.admitted, "rejected": sum(report.rejected.values())}
+    return RunRecord(
+        note=f"{report}\n\n{counts['rows']:,} windows scored by {model_name(loaded)}, {counts['alerts']:,} alerts.",
+        metrics={f"score/{name}": float(count) for name, count in all_counts.items()},
     )
-    with running(store, "score", name=f"score {request.output.name}") as run:
-        if loaded.source.model_id:
-            log_inputs(run, model_id=loaded.source.model_id, context="scoring")
-        use = Use(
-            verb="score",
-            model=version.name if version else request.model_uri,
-            version=version.number if version else "",
-            sha256=loaded.source.sha256,
-            data=batch.fingerprint,
-            rows=batch.table.num_rows,
-            output=str(request.output),
-            parameters=_asked(request),
-        )
-        digest = record(store.home, use)
-        write_record(run, RunRecord(**{**vars(told), "tags": {**told.tags, "peculiar.audit": digest}}))
-    return run.run_id
+
+
+def _write(table: pa.Table, rejected: pa.Table, output: Path | str, put_on_record: Callable[[], None]) -> None:
+    """Write what was set aside and the scores, which become visible last; the use is on record before either."""
+    where, beside_it = str(output), f"{PurePosixPath(output).stem}.rejected.parquet"
+    folder = open_folder(where.rpartition("/")[0] if is_remote(where) else Path(output).parent)
+
+    def ready() -> None:
+        put_on_record()
+        if rejected.num_rows:
+            folder.put(beside_it, parquet_bytes(rejected))
+        else:
+            folder.remove(beside_it)
+
+    if is_remote(where):
+        content = parquet_bytes(table)
+        ready()
+        folder.put(PurePosixPath(where).name, content)
+    else:
+        write_parquet(table, Path(output), ready=ready)
+
+
+def _alerts(table: pa.Table) -> int:
+    return int(np.count_nonzero(table["alert"].to_numpy()))

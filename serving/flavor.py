@@ -2,7 +2,8 @@
 
 Two ways in. :func:`load_model` is ours: it imports nothing that the artifact names and checks the data against the
 fingerprint in the registry. :func:`_load_pyfunc` is MLflow's: ``mlflow.pyfunc.load_model`` and ``mlflow models serve``
-find it through the module name written into the model. Neither opens a pickle.
+find it through the module name written into the model. There the data is held against the fingerprint in the metadata
+beside it, or one that the caller names. Neither opens a pickle, and neither looks at other files beside the data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SchemaError
+import numpy as np
+import pyarrow as pa
+
+from ..errors import BundleError, ConfigError, SchemaError
 from ..training.packaging import FLAVOR, signature, write_bundle
 from ..training.references import load
 from ..training.store import open_store
@@ -106,45 +110,99 @@ class EventScorer:
 
         Parameters
         ----------
-        data : pandas, polars or Arrow table, or a path
-            Events with the columns that the model's roles name. A served model takes tables only.
+        data : pandas, polars or Arrow table, columns by name, a list of records, or a path
+            Events with the columns that the model's roles name. A served model takes no path.
         params : dict, optional
-            ``budget``: alerts a day (100). ``explain``: reasons per alert (3).
+            ``budget``: alerts a day; 100 if neither it nor ``fdr`` is given. ``explain``: reasons per alert (3).
+            ``fdr``: the share of a day's alerts that may be false, from 0 to 1.
 
         Returns
         -------
         pandas.DataFrame
-            One row per snapshot: entity, since, as_of, score, rank, alert, family, reasons (a list of texts).
+            The rows and columns of :func:`~peculiar.serving.scoring.score_batch`; lists as Python lists.
 
         Raises
         ------
         SchemaError
             If the events are not a table, or lack a column.
+        ConfigError
+            If a setting is out of its range.
         """
-        from .scoring import score_events
+        from .scoring import score_batch
 
-        _check_table(data)
-        settings = {"budget": 100, "explain": 3} | (params or {})
-        budget, explain = int(settings["budget"]), int(settings["explain"])
-        frame = score_events(self._model, data, budget=budget, explain=explain).to_pandas()
-        # Lists instead of arrays: a served answer is JSON.
-        frame["reasons"] = [None if texts is None else list(texts) for texts in frame["reasons"]]
-        return frame
+        events, settings = _events(data), _settings(params or {})
+        return _frame(score_batch(self._model, events, **settings).table)
 
 
-def _check_table(data: object) -> None:
-    """Refuse what is no table; whoever calls a server must not choose which of its files it opens."""
+def _settings(params: dict[str, Any]) -> dict[str, Any]:
+    given = {"explain": 3} | {name: value for name, value in params.items() if value is not None}
+    unknown = sorted(set(given) - {"budget", "explain", "fdr"})
+    if unknown:
+        message = f"expected the settings budget, explain and fdr, got {', '.join(map(str, unknown))}"
+        raise ConfigError(message)
+    for name in {"budget", "explain"} & set(given):
+        if int(given[name]) != given[name] or given[name] < 0:
+            message = f"expected a whole number of 0 or more as {name}, got {given[name]}"
+            raise ConfigError(message)
+        given[name] = int(given[name])
+    if not 0.0 < given.get("fdr", 0.5) < 1.0:
+        message = f"expected a share between 0 and 1 as fdr, got {given['fdr']}"
+        raise ConfigError(message)
+    return given
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """The table for pandas, in objects that a served answer can hold: lists, dicts, and None for what is not there.
+
+    pandas' own null would be the word NaN there, which is no JSON.
+    """
+    import pandas as pd
+
+    frame = table.to_pandas()
+    for field in table.schema:
+        if pa.types.is_nested(field.type) or pa.types.is_string(field.type) or table[field.name].null_count:
+            frame[field.name] = pd.Series(table[field.name].to_pylist(), frame.index, dtype=object)
+    return frame
+
+
+def _events(data: object) -> object:
+    """A table of events or, where files may be opened, a path.
+
+    Whoever calls a server must not choose which of its files it opens.
+    """
     if isinstance(data, str | os.PathLike):
         if os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") != "true":
-            return
+            return data
         raise SchemaError("expected a table of events, got a path: a served model opens no files; send the events")
-    if not any(hasattr(data, mark) for mark in ("columns", "column_names", "__arrow_c_stream__")):
-        message = f"expected a table of events, got {type(data).__name__}; send dataframe_split or dataframe_records"
-        raise SchemaError(message)
+    if any(hasattr(data, mark) for mark in ("columns", "column_names", "__arrow_c_stream__")):
+        return data
+    plain = data.tolist() if isinstance(data, np.ndarray) else data
+    if isinstance(plain, dict) or (isinstance(plain, list) and all(isinstance(row, dict) for row in plain)):
+        return _table(plain)
+    message = f"expected a table of events, got {type(data).__name__}; send dataframe_split or dataframe_records"
+    raise SchemaError(message)
 
 
-def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> EventScorer:  # noqa: ARG001 - MLflow's call
-    """What MLflow calls with the folder of data; the data is checked against its manifest."""
-    from ..training.model import Model
+def _table(plain: dict[str, Any] | list[dict[str, Any]]) -> pd.DataFrame:
+    """A frame of columns by name, or of records."""
+    import pandas as pd
 
+    if isinstance(plain, list):  # MLflow makes an array of no dimensions of each value
+        plain = [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in row.items()} for row in plain]
+    try:
+        return pd.DataFrame(plain)
+    except (ValueError, TypeError) as error:
+        message = f"expected columns of one length, or records, got a {type(plain).__name__} that is neither"
+        raise SchemaError(message) from error
+
+
+def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> EventScorer:
+    """What MLflow calls with the folder of data; it is checked against its manifest, and that against a fingerprint."""
+    from ..training.model import Model, check
+
+    expected = (model_config or {}).get("sha256")
+    found = check(Path(path))
+    if expected not in {None, found}:
+        message = f"{path}: expected the model {expected}, its files are {found}; do not use it"
+        raise BundleError(message)
     return EventScorer(Model.load(Path(path)))

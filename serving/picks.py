@@ -12,7 +12,7 @@ that an entity with many windows is drawn no sooner.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -75,14 +75,6 @@ class Picks:
 
     by_rank: NDArray[np.bool_]
     chance: NDArray[np.float64]
-
-    @classmethod
-    def of(
-        cls, vectors: Vectors, day: NDArray[np.int64], by_rank: NDArray[np.bool_], *, at_random: int, seed: int
-    ) -> Self:
-        """Add so many random picks a day to the alerts by rank."""
-        drawn = random_picks(vectors, day, by_rank, most=at_random, seed=seed)
-        return cls(by_rank, np.where(by_rank, 1.0, drawn))
 
     @property
     def alert(self) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ score come last, in the order of how far they are from what is usual, even if it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +30,9 @@ _UNREMARKABLE = (0.05, 0.95)  # what lies between these quantiles of everyone's 
 _TWICE = 1.0  # log2 of the ratio to the own usual
 _LIGHT = 0.05  # of all that raised the score: which of many numbers that go together carries so little is chance
 _RAREST = 2.0**-20
+_PART = 0.1  # of the loudest feature's part: one that carries less is not what a reason is about
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_WHOLE = ("events", "values", "windows", "days")
+_WHOLE = ("events", "values", "windows", "days", "entities", "cells")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,37 @@ class Reason:
         How much of the score this reason carries, in the score's unit.
     text : str
         The sentence.
+    seen : float
+        The feature's value; NaN where it has none.
+    usual : float
+        The entity's own median of it; NaN where it has no such history.
+    everyone : float
+        What 99 of 100 of everyone's windows stay at or under, or are at or over if the value is a low one; NaN where
+        nobody has such a number.
+    unit : str
+        Of the three.
+    weak : bool
+        Whether the window would be an alert without the events, too.
+    events : tuple of int
+        Positions in the timeline of the events that make the value what it is; empty until they were looked for.
+    ids : tuple of str
+        What the log calls the first of them.
+    behind : tuple of pairs of str and float
+        The features that carry the weight, and how much each, the weightiest first.
     """
 
     family: str
     feature: str
     weight: float
     text: str
+    seen: float = field(default=float("nan"), compare=False)  # a NaN is unlike itself; what it tells is in the text
+    usual: float = field(default=float("nan"), compare=False)
+    everyone: float = field(default=float("nan"), compare=False)
+    unit: str = ""
+    weak: bool = False
+    events: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+    behind: tuple[tuple[str, float], ...] = ()
 
 
 def explain(model: Model, vectors: Vectors, *, most: int = 3) -> list[list[Reason]]:
@@ -94,6 +120,16 @@ class _Teller:
         self.told = np.array([bool(feature.phrase) for feature in vectors.features])
         self.families = np.array([feature.family for feature in vectors.features])
         self.subjects = [feature.subject or feature.name for feature in vectors.features]
+        self.quantiles: dict[tuple[str, float], float] = {}
+        self.remarkable: dict[int, NDArray[np.bool_]] = {}
+        self.telling: dict[int, NDArray[np.float64]] = {}
+        self.about: dict[str, list[int]] = {}
+        for n, subject in enumerate(self.subjects):
+            self.about.setdefault(subject, []).append(n)
+        numbers = set(self.number.tolist())
+        self.able = {
+            subject: [n for n in about if n in numbers and self.told[n]] for subject, about in self.about.items()
+        }
         self.noun = {"1d": "days", "1h": "hours"}.get(model.plan.windows.every, "windows")
 
     def tell(self, contributions: Contributions, row: int, position: int, most: int) -> list[Reason]:
@@ -125,57 +161,86 @@ class _Teller:
     def _worth_telling(self, subject: str, numbers: NDArray[np.float64], position: int) -> int:
         """Of numbers that raised the score, and plain quantities: the remarkable, the plain, then the weightiest."""
         features = self.vectors.features
-        able = [n for n in np.unique(self.number) if self.subjects[n] == subject and self.told[n]]
+        able = self.able[subject]
         about = [n for n in able if numbers[n] > 0.0 or features[n].level] or able
-        return int(max(about, key=lambda n: (self._remarkable(n, position), features[n].level, numbers[n], -n)))
+        return max(about, key=lambda n: (self._remarkable(n, position), features[n].level, numbers[n], -n))
 
     def _remarkable(self, number: int, row: int) -> bool:
         """Whether a number is rare among everyone, or at least twice or at most half of the entity's own usual."""
-        feature, value = self.vectors.features[number], float(self.vectors.values[number, row])
-        if np.isnan(value):
-            return False
-        population, (few, most) = self.model.population, _UNREMARKABLE
-        low = population.quantile(feature.name, few)
-        # By the share below its bin: a quantile is the lower edge of a bin, and all that share the bin are usual.
-        below = float(population.share_below(feature.name, np.array([value], np.float32))[0])
-        ratio = self.column.get(f"{feature.name}_ratio_vs_own")
-        moved = 0.0 if ratio is None else np.nan_to_num(float(self.vectors.values[ratio, row]))
-        return not low <= value or below >= most or abs(moved) >= _TWICE
+        if number not in self.remarkable:
+            feature, values = self.vectors.features[number], self.vectors.values[number]
+            few, most = _UNREMARKABLE
+            low = self._quantile(feature.name, few)
+            # By the share below its bin: a quantile is the lower edge of a bin, and all that share the bin are usual.
+            below = self.model.population.share_below(feature.name, values)
+            odd = ~(low <= values) | (below >= most) | (self._moved(feature) >= _TWICE)
+            self.remarkable[number] = odd & ~np.isnan(values)
+        return bool(self.remarkable[number][row])
 
     def _telling(self, number: int, row: int) -> float:
         """How far a number is from everyone's or from the entity's own usual, in bits: the farther of the two."""
-        feature, value = self.vectors.features[number], self.vectors.values[number, row : row + 1]
-        below = float(self.model.population.share_below(feature.name, value)[0])
+        if number not in self.telling:
+            feature, values = self.vectors.features[number], self.vectors.values[number]
+            moved, below = self._moved(feature), self.model.population.share_below(feature.name, values)
+            self.telling[number] = np.fmax(moved, -np.log2(np.maximum(1.0 - below, _RAREST)))
+        return float(self.telling[number][row])
+
+    def _moved(self, feature: Feature) -> NDArray[np.float64]:
+        """Of each row how many times the own usual was doubled or halved; 0 where there is none."""
         ratio = self.column.get(f"{feature.name}_ratio_vs_own")
-        moved = 0.0 if ratio is None else abs(float(np.nan_to_num(self.vectors.values[ratio, row])))
-        return moved if np.isnan(below) else max(moved, -float(np.log2(max(1.0 - below, _RAREST))))
+        if ratio is None:
+            return np.zeros(len(self.vectors))
+        return np.abs(np.nan_to_num(self.vectors.values[ratio].astype(np.float64)))
 
     def _reason(self, number: int, row: int, weight: float, parts: NDArray[np.float64]) -> Reason:
         feature = self.vectors.features[number]
-        about = [n for n in range(len(parts)) if self.subjects[n] == self.subjects[number]]
-        speaks = max(about, key=lambda n: (parts[n], -n))
-        text = self._sentence(feature, float(self.vectors.values[number, row]), row)
-        return Reason(str(self.families[speaks]), feature.name, float(weight), text)
+        about = self.about[self.subjects[number]]
+        loud = sorted((n for n in about if parts[n] > 0.0), key=lambda n: (-parts[n], n))
+        speaks = loud[0] if loud else max(about, key=lambda n: (parts[n], -n))
+        seen = float(self.vectors.values[number, row])
+        usual, high = self._usual(feature, seen, row), not seen < self._quantile(feature.name, 0.5)
+        everyone = self._quantile(feature.name, 0.99 if high else 0.01)
+        return Reason(
+            family=str(self.families[speaks]),
+            feature=feature.name,
+            weight=float(weight),
+            text=self._sentence(feature, (seen, usual, everyone), high=high),
+            seen=seen,
+            usual=usual,
+            everyone=everyone,
+            unit=feature.unit,
+            behind=tuple(
+                (self.vectors.features[n].name, float(parts[n])) for n in loud if parts[n] >= _PART * parts[loud[0]]
+            ),
+        )
 
-    def _sentence(self, feature: Feature, value: float, row: int) -> str:
-        if np.isnan(value):
-            return feature.null
-        said = [feature.told(say(value, feature.unit))]
+    def _usual(self, feature: Feature, value: float, row: int) -> float:
+        """The entity's own median, read off the ratio; NaN where there is none."""
         ratio = self.column.get(f"{feature.name}_ratio_vs_own")
-        if ratio is not None and not np.isnan(self.vectors.values[ratio, row]):
-            usual = own_median(value, float(self.vectors.values[ratio, row]), self.model.population, feature.name)
-            said.append(f"its own usual is {say(usual, feature.unit)}")
-        return "; ".join([*said, self._everyone(feature, value)])
+        moved = float("nan") if ratio is None else float(self.vectors.values[ratio, row])
+        if np.isnan(value) or np.isnan(moved):
+            return float("nan")
+        return own_median(value, moved, self.model.population, feature.name)
 
-    def _everyone(self, feature: Feature, value: float) -> str:
-        population = self.model.population
-        if np.isnan(population.quantile(feature.name, 0.5)):
-            return f"none of the {self.noun} that were learned from has such a number"
-        if value >= population.quantile(feature.name, 0.5):
-            return (
-                f"99 of 100 {self.noun} stay at or under {say(population.quantile(feature.name, 0.99), feature.unit)}"
-            )
-        return f"99 of 100 {self.noun} are at or over {say(population.quantile(feature.name, 0.01), feature.unit)}"
+    def _sentence(self, feature: Feature, figures: tuple[float, float, float], *, high: bool) -> str:
+        seen, usual, everyone = figures
+        if np.isnan(seen):
+            return feature.null
+        said = [feature.told(say(seen, feature.unit))]
+        if not np.isnan(usual):
+            said.append(f"its own usual is {say(usual, feature.unit)}")
+        if np.isnan(everyone):
+            said.append(f"none of the {self.noun} that were learned from has such a number")
+        else:
+            side = "stay at or under" if high else "are at or over"
+            said.append(f"99 of 100 {self.noun} {side} {say(everyone, feature.unit)}")
+        return "; ".join(said)
+
+    def _quantile(self, name: str, share: float) -> float:
+        """Of everyone's; each is asked for often, and is a sum over a whole histogram."""
+        if (name, share) not in self.quantiles:
+            self.quantiles[name, share] = self.model.population.quantile(name, share)
+        return self.quantiles[name, share]
 
 
 def say(value: float, unit: str) -> str:

@@ -21,12 +21,14 @@ from ..training.asides import days_of
 from ..training.labels import confirmed, read_labels
 from ..training.trouble import with_trouble
 from ..training.verdicts import CUT
-from .calibrated import alerts_by_rate, drift_notes, p_values_of
-from .picks import Exploration, Picks
+from .alerts import AlertRules, Scored, raise_alerts
+from .calibrated import drift_notes, p_values_of
+from .cases import case_ids, open_cases
+from .picks import Exploration
 from .reasons import explain as tell_reasons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from ..features.vectors import Vectors
     from ..training.labels import Labels
     from ..training.model import Model
+    from .alerts import Alerts
+    from .reasons import Reason
 
-__all__ = ["Budget", "ScoredBatch", "score_batch", "score_events"]
+__all__ = ["Budget", "ScoredBatch", "ranks_of", "score_batch", "score_events"]
 
 _DAY = 86_400_000_000
 
@@ -78,8 +82,10 @@ class ScoredBatch:
     table : pyarrow.Table
         One row per snapshot: entity, since, as_of (UTC), score, p_value (how often a normal window scores as high, null
         if the model was not calibrated), rank (1 is the oddest of its day), alert, pick ("rank" or "random", why it is
-        an alert), chance (how likely it was to be one: 1 by rank; a random pick's own), family
-        (which speaks loudest), reasons (list of str). The last four are null where there is no alert, family and
+        an alert), chance (how likely it was to be one: 1 by rank; a random pick's own), team (whose
+        it is, by the rules' column), case (which of the entity's cases an alert by rank is of: its name and the day it
+        began), suppressed (the number and reason of the suppression that took it off the list), family (which speaks
+        loudest), reasons (list of str). Pick, chance, family and reasons are null where there is no alert, family and
         reasons also where none were asked for. Windows that are no days or hours have the id of their last event after
         as_of (``event_row`` if the log has no ids).
     vectors : Vectors
@@ -91,6 +97,10 @@ class ScoredBatch:
         Of the events that were read, whatever their order.
     timeline : Timeline
         The events behind the vectors, with what is known of each from elsewhere.
+    line : float64 array of shape (n,)
+        The lowest score that was an alert by rank on the row's day, in its team; NaN where there was none.
+    hidden : mapping of int to int
+        How many windows each suppression took off the list, by its number.
     """
 
     table: pa.Table
@@ -99,6 +109,8 @@ class ScoredBatch:
     rejected: pa.Table
     fingerprint: str
     timeline: Timeline
+    line: NDArray[np.float64]
+    hidden: Mapping[int, int]
 
 
 def score_events(  # noqa: PLR0913 - as score_batch
@@ -126,6 +138,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     explain: int = 3,
     fdr: float | None = None,
     explore: Exploration | None = None,
+    rules: AlertRules | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> ScoredBatch:
     """Score raw events with a model.
@@ -150,6 +163,8 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
         more than that.
     explore : Exploration, optional
         What part of the budget goes to random picks; none by default.
+    rules : AlertRules, optional
+        All that makes an alert, in the place of ``budget``, ``fdr`` and ``explore``: teams, suppressions, cases, too.
     progress : callable, optional
         Called with what is done and the share of the vectors built.
 
@@ -160,8 +175,10 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     LabelError
         If the labels cannot be tied to the events.
     ConfigError
-        If a false-discovery rate is asked for of a model that was not calibrated.
+        If a false-discovery rate is asked for of a model that was not calibrated, the rules do not fit the model, or
+        some are given twice.
     """
+    rules = _rules(rules, budget, fdr, explore)
     source = events.source if isinstance(events, EventLog) else events
     log = EventLog.open(source, model.plan.roles)
     timeline, report, rejected = log.read(_reach(model, since), until)
@@ -171,16 +188,21 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     vectors = model.vectors(timeline, progress=progress).between(since, until)
     score = model.detector.score(vectors)
     p = p_values_of(model, vectors, timeline, score)
-    day, explore = days_of(vectors, windows, model.plan.roles.time_zone), explore or Exploration()
-    rank = _ranks(day, score)
-    by_rank, at_random = explore.split(100 if budget is None else budget)
-    alert = rank <= by_rank if fdr is None or budget is not None else np.ones(len(rank), np.bool_)
-    alert &= True if fdr is None else alerts_by_rate(p, vectors, day, fdr)
-    picks = Picks.of(vectors, day, alert, at_random=at_random, seed=explore.seed)
-    table = with_event(_table(model, vectors, (score, p, rank, picks), explain), log, vectors, windows)
+    day = days_of(vectors, windows, model.plan.roles.time_zone)
+    scored = Scored(vectors, timeline, score, p, day, ranks_of(day, score))
+    alerts = raise_alerts(model, scored, rules=rules, most=explain)
+    table = with_event(_table(model, scored, alerts, rules, explain), log, vectors, windows)
     calm = np.ones(len(vectors), np.bool_) if known is None else ~confirmed(vectors, known, known_by=None)
-    report = replace(report, notes=(*report.notes, *notes, *drift_notes(model, p, vectors, day, calm)))
-    return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint, timeline)
+    report = replace(report, notes=(*report.notes, *notes, *alerts.notes, *drift_notes(model, p, vectors, day, calm)))
+    return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint, timeline, alerts.line, alerts.hidden)
+
+
+def _rules(rules: AlertRules | None, budget: int | None, fdr: float | None, explore: Exploration | None) -> AlertRules:
+    if rules is None:
+        return AlertRules(budget=budget, fdr=fdr, explore=explore or Exploration())
+    if (budget, fdr, explore) != (None, None, None):
+        raise ConfigError("expected rules, or budget, fdr and explore, got both; put all of it into the rules")
+    return rules
 
 
 def _with_known_trouble(
@@ -209,7 +231,7 @@ def _reach(model: Model, since: int | None) -> int | None:
     return int(from_wall(wall, zone)[0])
 
 
-def _ranks(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
+def ranks_of(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.int64]:
     """Rank within the day, 1 for the highest score; equal scores in the order of entity and time."""
     order = np.lexsort((np.arange(len(score)), -score, days))
     first = np.concatenate([[True], days[order][1:] != days[order][:-1]])[: len(order)]
@@ -219,32 +241,55 @@ def _ranks(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.in
     return rank
 
 
-def _table(
-    model: Model,
-    vectors: Vectors,
-    judged: tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.int64], Picks],
-    most: int,
-) -> pa.Table:
-    score, p, rank, picks = judged
-    told = np.flatnonzero(picks.alert) if most else np.empty(0, np.intp)
-    reasons = tell_reasons(model, vectors.take(told), most=most)
-    texts: list[list[str] | None] = [None] * len(vectors)
-    families: list[str | None] = [None] * len(vectors)
-    for row, said in zip(told, reasons, strict=True):
-        texts[row] = [reason.text for reason in said]
-        families[row] = said[0].family if said else None
-    time = pa.timestamp("us", tz="UTC")
+def _table(model: Model, scored: Scored, alerts: Alerts, rules: AlertRules, most: int) -> pa.Table:
+    """One row per snapshot; ``most`` reasons for each alert."""
+    vectors, p, time = scored.vectors, scored.p_value, pa.timestamp("us", tz="UTC")
+    rows, entity = len(vectors), vectors.entity.dictionary_decode().cast(pa.string())
     return pa.table(
         {
-            "entity": vectors.entity.dictionary_decode(),
+            "entity": entity,
             "since": pa.array(vectors.since).cast(time),
             "as_of": pa.array(vectors.as_of).cast(time),
-            "score": score,
-            "p_value": pa.nulls(len(score), pa.float64()) if p is None else pa.array(p),
-            "rank": rank,
-            **picks.columns(),
-            "family": pa.array(families, pa.string()),
-            "reasons": pa.array(texts, pa.list_(pa.string())),
+            "score": scored.score,
+            "p_value": pa.nulls(rows, pa.float64()) if p is None else pa.array(p),
+            "rank": scored.rank,
+            **alerts.picks.columns(),
+            "team": pa.nulls(rows, pa.string()) if alerts.team is None else alerts.team.cast(pa.string()),
+            "case": _cases(model, entity, scored.day, alerts, rules),
+            "suppressed": _suppressed(alerts, rules),
+            **_told(_reasons(model, vectors, alerts, most), rows),
         },
         metadata={CUT: vectors.cut},
     )
+
+
+def _cases(model: Model, entity: pa.Array, day: NDArray[np.int64], alerts: Alerts, rules: AlertRules) -> pa.Array:
+    begun = {}
+    if rules.earlier is not None and len(day):
+        begun = open_cases(rules.earlier, before=int(day.min()), zone=model.plan.roles.time_zone)
+    return case_ids(entity, day, alerts.picks.by_rank, gap=rules.case_gap, begun=begun)
+
+
+def _suppressed(alerts: Alerts, rules: AlertRules) -> pa.Array:
+    labels = pa.array(() if rules.suppressions is None else rules.suppressions.labels, pa.string())
+    return labels.take(pa.array(alerts.suppressed - 1, mask=alerts.suppressed == 0))
+
+
+def _reasons(model: Model, vectors: Vectors, alerts: Alerts, most: int) -> dict[int, list[Reason]]:
+    """The reasons of each alert, by row; those that had to be told before are not told again."""
+    if not most:
+        return {}
+    rows = np.flatnonzero(alerts.picks.alert)
+    left = np.array([row for row in rows.tolist() if row not in alerts.told], np.intp)
+    said = dict(zip(left.tolist(), tell_reasons(model, vectors.take(left), most=most), strict=True))
+    return {row: said[row] if row in said else alerts.told[row] for row in rows.tolist()}
+
+
+def _told(reasons: Mapping[int, list[Reason]], rows: int) -> dict[str, pa.Array]:
+    """The columns that tell reasons, null in rows that have none told."""
+    texts: list[list[str] | None] = [None] * rows
+    families: list[str | None] = [None] * rows
+    for row, said in reasons.items():
+        texts[row] = [reason.text for reason in said]
+        families[row] = said[0].family if said else None
+    return {"family": pa.array(families, pa.string()), "reasons": pa.array(texts, pa.list_(pa.string()))}

@@ -31,6 +31,7 @@ VERBS = (
     "feedback",
     "compare",
     "promote",
+    "budget",
 )
 SETTINGS = """
 [events]
@@ -173,6 +174,21 @@ def test_features_writes_what_it_tells(worked, tmp_path):
     assert figures["events_per_second"] == pytest.approx(20_000 / figures["seconds"])
     assert f"population: this log itself; plan {figures['plan']}" in answer.output
     assert f"{len(table):,} vectors of {figures['entities']} entities" in answer.output
+
+
+def test_score_goes_on_in_a_dataset(worked, tmp_path):
+    """A day at a time, then the rest; what is there is left alone, and a wrong number of days is an error."""
+    home, _ = worked
+    chosen = ("--model", "models:/card_watch@champion", "--budget", "3/day", "--config", home / "cards.toml")
+    given = ("score", home / "events.parquet", *chosen, "--home", home, "-o", tmp_path / "scores")
+    assert run(*given, "--day", "2025-02-10").exit_code == 0
+    answer = run(*given, "--until", "2025-02-12", "--late", "1d", "--json", tmp_path / "figures.json")
+    assert answer.exit_code == 0, answer.output
+    told = strict_json(tmp_path / "figures.json")
+    assert [(day["day"], day["state"]) for day in told["days"]] == [("2025-02-10", "kept"), ("2025-02-11", "new")]
+    assert "days: 1 kept, 1 new" in answer.output
+    assert run(*given, "--late", "two").exit_code == 2
+    assert run(*given, "--day", "2025-02-10", "--since", "2025-02-10").exit_code == 2
 
 
 def test_features_of_a_model_are_those_it_scores(worked, tmp_path):

@@ -118,6 +118,17 @@ budget = "7/day"
 explore = 0.1
 fdr = 0.2
 reasons = 5
+per = "window"
+team_by = "branch"
+case_gap = "3d"
+suppressions = "suppressions.toml"
+
+[alerts.teams]
+North = "20/day"
+
+[scoring]
+late = "2d"
+block = "14d"
 
 [promotion]
 metric = "recall_at_budget"
@@ -281,6 +292,8 @@ def test_an_unknown_key_names_the_nearest_there_is(text, told):
         ("[training]\nseconds = 0", r"training\.seconds: .*greater than 0, got 0"),
         ("[training]\nseed = 1.5", r"training\.seed: .*integer.*got 1\.5"),
         ("[alerts]\nexplore = 1.5", r"alerts\.explore: .*less than or equal to 1, got 1.5"),
+        ("[scoring]\nlate = 'two days'", r"scoring\.late: .*got 'two days'"),
+        ("[scoring]\nblock = '0d'", r"scoring\.block: .*got '0d'"),
         ("[alerts]\nreasons = -1", r"alerts\.reasons: .*greater than or equal to 0, got -1"),
         ("[store]\nmodel = []", r"store\.model: .*string, got \[\]"),
         ("[events", r"expected TOML: "),

@@ -103,7 +103,7 @@ def test_nothing_to_draw_from_and_nothing_to_draw():
 def test_alerts_say_why_they_are_alerts():
     """By rank with certainty, at random with the chance of the draw, and all others say nothing."""
     vectors, day, alert = windows([("a", 0, 0, True), ("b", 0, 0, False), ("c", 0, 0, False)])
-    picks = Picks.of(vectors, day, alert, at_random=1, seed=0)
+    picks = Picks(alert, np.where(alert, 1.0, random_picks(vectors, day, alert, most=1, seed=0)))
     rows = pa.table(picks.columns()).to_pylist()
     assert rows[0] == {"alert": True, "pick": "rank", "chance": 1.0}
     drawn = {"alert": True, "pick": "random", "chance": 0.5}

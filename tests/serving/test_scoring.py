@@ -23,7 +23,10 @@ from peculiar.training.references import load
 DAY = 86_400_000_000
 START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
 SINCE, UNTIL = START + 36 * DAY, START + 40 * DAY
-COLUMNS = ["entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "family", "reasons"]
+COLUMNS = [
+    "entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "team", "case", "suppressed",
+    "family", "reasons",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +177,7 @@ def test_the_table_is_what_is_promised(city, model):
     utc = pa.timestamp("us", tz="UTC")
     text = pa.string()
     number = pa.float64()
-    types = [text, utc, utc, number, number, pa.int64(), pa.bool_(), text, number, text, pa.list_(text)]
+    types = [text, utc, utc, number, number, pa.int64(), pa.bool_(), text, number, *[text] * 4, pa.list_(text)]
     assert table.schema == pa.schema(list(zip(COLUMNS, types, strict=True)))
     keys = list(zip(table["entity"].to_pylist(), table["as_of"].to_pylist(), strict=True))
     assert keys == sorted(set(keys))

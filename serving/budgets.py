@@ -1,0 +1,181 @@
+"""`peculiar budget`: a version's budgets played through, on what it was judged on or on a later file of scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..audit import Use, record
+from ..training.feedback import with_feedback
+from ..training.judged import about_judged, read_judged
+from ..training.labels import read_labels
+from ..training.versions import find_version
+from .cases import GAP
+from .played import SCORED, Played
+from .what_if import BUDGETS, RATES, what_if
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from ..training.metrics import Interval
+    from ..training.registry import Version
+    from ..training.store import Store
+    from .what_if import Expected, WhatIf
+
+__all__ = ["BudgetRequest", "PlayedBudgets", "budget_listing", "play_budgets"]
+
+
+@dataclass(frozen=True)
+class BudgetRequest:
+    """What to play through.
+
+    Attributes
+    ----------
+    model : str
+        A registered version: ``@champion``, ``3``, ``models:/<name>/<number>``.
+    name : str
+        The registered model, where the version names none.
+    scores : object, optional
+        A file of scores; by default the windows that the version was judged on.
+    labels : object, optional
+        All trouble in the time of the scores; by default the verdicts of reviewers, as far as they go.
+    budgets : tuple of int
+        Alerts a day, beside the usual ones.
+    per : "entity" or "window"
+    gap : int
+        See :class:`~peculiar.serving.alerts.AlertRules`.
+    """
+
+    model: str = "@champion"
+    name: str = "peculiar"
+    scores: object | None = None
+    labels: object | None = None
+    budgets: tuple[int, ...] = ()
+    per: Literal["entity", "window"] = "entity"
+    gap: int = GAP
+
+
+@dataclass(frozen=True)
+class PlayedBudgets:
+    """What each budget would have brought, and where that was seen.
+
+    Attributes
+    ----------
+    told : WhatIf
+    model : str
+        Name and version.
+    where : str
+        What the windows are.
+    truth : str
+        What is known of them.
+    """
+
+    told: WhatIf
+    model: str
+    where: str
+    truth: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {"model": self.model, "where": self.where, "truth": self.truth, **self.told.to_dict()}
+
+
+def play_budgets(request: BudgetRequest, store: Store) -> PlayedBudgets:
+    """Play budgets through, and put the use on record.
+
+    Raises
+    ------
+    BundleError
+        If there is no such version, or it has no windows that it was judged on.
+    SchemaError
+        If the scores lack a column.
+    LabelError
+        If the labels or the verdicts cannot be read.
+    ConfigError
+        If there is no window, or a budget is below 1.
+    """
+    version = find_version(store, request.model, name=request.name)
+    judged = read_judged(store, version)
+    if request.scores is None:
+        rows, where = Played.judged(judged), "the windows it was judged on"
+        truth = "labels of its training" if rows.weight.any() else "nothing is known of them"
+    else:
+        rows, truth = _scored(request, store, zone=str(about_judged(judged)["zone"]))
+        where = str(request.scores)
+    told = what_if(rows, budgets=(*BUDGETS, *request.budgets), rates=RATES, per=request.per, gap=request.gap)
+    _record(request, store, version, told.windows)
+    return PlayedBudgets(told, f"{version.name}/{version.number}", where, truth)
+
+
+def budget_listing(played: PlayedBudgets) -> Iterator[RenderableType]:
+    """Yield what to print, made for 100 columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    told = played.told
+    extent = f"{told.windows:,} windows of {told.entities:,} entities on {told.days:,} days"
+    yield Text(f"{played.model} on {played.where}: {extent}")
+    yield Text(f"{told.known:,} of them known, {told.confirmed:,} confirmed ({played.truth})")
+    if told.settings and not told.confirmed:
+        yield Text("note: without confirmed windows there is no recall; give --labels, or take in feedback", "yellow")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("setting", "alerts", "cases", "line", "precision", "recall", "by chance"):
+        table.add_column(heading, justify="left" if heading == "setting" else "right")
+    for each in told.settings:
+        table.add_row(*_row(each))
+    yield table
+    yield Text(
+        "alerts, cases begun and alerts by chance (at most, as calibrated) a day; line: median of the lowest score that"
+        " is an alert; precision and recall with 95 % intervals over entities"
+    )
+
+
+def _scored(request: BudgetRequest, store: Store, *, zone: str) -> tuple[Played, str]:
+    from ..features.sources import open_source
+
+    source = open_source(request.scores)
+    schema = source.schema()
+    names = [name for name in SCORED if name in schema.names]
+    table = source.read(names).replace_schema_metadata(schema.metadata)
+    if request.labels is not None:
+        labels = read_labels(request.labels, zone=zone)
+        return Played.scored(table, labels, zone=zone, whole=True), "labels"
+    verdicts = with_feedback(None, store.home)
+    return Played.scored(table, verdicts, zone=zone), "no verdicts" if verdicts is None else "verdicts of reviewers"
+
+
+def _record(request: BudgetRequest, store: Store, version: Version, rows: int) -> None:
+    asked = {
+        "scores": None if request.scores is None else str(request.scores),
+        "labels": None if request.labels is None else str(request.labels),
+        "budgets": list(request.budgets),
+        "per": request.per,
+    }
+    use = Use(
+        verb="budget",
+        model=version.name,
+        version=str(version.number),
+        sha256=version.sha256,
+        rows=rows,
+        parameters=asked,
+    )
+    record(store.home, use)
+
+
+def _row(each: Expected) -> tuple[str, ...]:
+    setting = f"{each.setting:,.0f} a day" if each.by == "budget" else f"fdr {each.setting:g}"
+    plain = (_number(each.alerts), _number(each.cases), "-" if isnan(each.line) else f"{each.line:.2f}")
+    return (setting, *plain, _share(each.precision), _share(each.recall), _number(each.false_alerts))
+
+
+def _number(value: float) -> str:
+    return "-" if isnan(value) else f"{value:,.1f}"
+
+
+def _share(interval: Interval) -> str:
+    if isnan(interval.value):
+        return "-"
+    return f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%})"

@@ -1,0 +1,41 @@
+"""An object store on this machine, for the tests of what is written there."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """The address of a server that speaks S3 on 127.0.0.1."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store, monkeypatch):
+    """The address of an empty bucket, which the environment leads to."""
+    from pyarrow import fs
+
+    given = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_EC2_METADATA_DISABLED": "true"}
+    for name, value in {**given, "AWS_ENDPOINT_URL": object_store}.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{next(_NUMBERS)}"
+    store = fs.S3FileSystem(
+        access_key="nobody",
+        secret_key="nothing",  # noqa: S106 - the server asks for none
+        endpoint_override=object_store,
+        region="us-east-1",
+        allow_bucket_creation=True,
+    )
+    store.create_dir(name)
+    return f"s3://{name}"

@@ -1,0 +1,155 @@
+"""Lists of places: filled from the highest rank down; those who are in cost nothing, who is hidden takes no place."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peculiar.serving.alert_kernels import found_within
+from peculiar.serving.alert_lists import Hiding, Lists, codes_of, fill
+from peculiar.serving.picks import Exploration
+from peculiar.serving.reasons import Reason
+from peculiar.serving.suppressions import Suppression, Suppressions
+from peculiar.training.paired_kernels import within
+
+# (day, team, entity, may be an alert, hidden): a row's place in the list is its rank
+rows_of = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 4), st.booleans(), st.booleans()), max_size=40
+)
+BUDGETS = st.tuples(*[st.integers(0, 4) | st.none()] * 3)
+
+
+def lists_of(rows, budgets) -> tuple[Lists, np.ndarray]:
+    """Lists of rows whose rank is their position, shuffled; and where each row went."""
+    order = np.random.default_rng(len(rows)).permutation(len(rows))
+    day, team, who, *_ = (np.array([row[part] for row in rows], np.int64)[order] for part in range(5))
+    return Lists.of_day((day, order + 1), who, team, budgets, Exploration()), order
+
+
+def plainly(rows, budgets) -> tuple[set[int], set[int]]:
+    """Alerts and suppressed rows by walking down each list, then back up to the row that took the last place."""
+    alerts: set[int] = set()
+    suppressed: set[int] = set()
+    for day, team in {row[:2] for row in rows}:
+        mine = [n for n, row in enumerate(rows) if row[:2] == (day, team)]
+        seen: set[int] = set()
+        passed: set[int] = set()
+        end = -1
+        for n in mine:
+            _, _, who, may, hidden = rows[n]
+            if not may or who in seen or (budgets[team] is not None and len(seen) >= budgets[team]):
+                continue
+            if budgets[team] is None:
+                end = n
+            elif hidden and who not in passed:
+                passed.add(who)
+                end = n
+            elif not hidden:
+                seen.add(who)
+                end = n
+        for n in mine:
+            if n <= end and rows[n][3]:
+                (suppressed if rows[n][4] else alerts).add(n)
+    return alerts, suppressed
+
+
+def settled(rows, order) -> Hiding:
+    """All that is hidden is known to be."""
+    hidden = np.array([row[4] for row in rows], np.int64)[order]
+    return Hiding(None, hidden, np.zeros((0, len(rows)), np.bool_), {})
+
+
+@given(rows_of, BUDGETS)
+def test_places_are_taken_as_by_walking_down(rows, budgets):
+    """Whatever the order of rows, alerts and suppressed ones are those that a plain walk down each list finds."""
+    lists, order = lists_of(rows, budgets)
+    may = np.array([row[3] for row in rows], np.bool_)[order]
+    alert, number = fill(lists, may, settled(rows, order), lambda _: [])
+    assert (set(order[alert].tolist()), set(order[number > 0].tolist())) == plainly(rows, budgets)
+
+
+@given(rows_of, BUDGETS)
+def test_reasons_asked_for_later_change_nothing(rows, budgets):
+    """Where reasons decide who is hidden, the lists end as if all had been known, and only who got in is asked."""
+    lists, order = lists_of(rows, budgets)
+    may, hidden = (np.array([row[part] for row in rows], np.bool_)[order] for part in (3, 4))
+    entry = Suppression(family="timing", owner="kim", reason="shifts", until=date(2025, 6, 1))
+    pending = np.ones((1, len(rows)), np.bool_)
+    hiding = Hiding(Suppressions((entry,)), np.zeros(len(rows), np.int64), pending, {})
+    asked: list[int] = []
+
+    def reasons(which):
+        asked.extend(which.tolist())
+        return [[Reason("timing" if hidden[row] else "volume", "f", 1.0, "")] for row in which]
+
+    found = fill(lists, may, hiding, reasons)
+    known = fill(lists, may, settled(rows, order), lambda _: [])
+    assert all(np.array_equal(one, other) for one, other in zip(found, known, strict=True))
+    assert sorted(asked) == sorted(set(asked)) == np.flatnonzero(found[0] | (found[1] > 0)).tolist()
+
+
+@given(rows_of, BUDGETS, st.randoms())
+def test_the_line_is_the_lowest_alert_of_the_list(rows, budgets, dice):
+    """Each row has the lowest score of an alert on its day in its team, and NaN where there is none."""
+    lists, order = lists_of(rows, budgets)
+    score = np.array([dice.random() for _ in rows])
+    alert = np.array([dice.random() < 0.3 for _ in rows], np.bool_)
+    line = lists.line(score, alert)
+    for n in range(len(rows)):
+        mine = [score[m] for m in range(len(rows)) if alert[m] and rows[order[m]][:2] == rows[order[n]][:2]]
+        assert (np.isnan(line[n]) and not mine) or line[n] == min(mine)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans(), st.sampled_from([0.0, 1.0, 4.0]))),
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    st.integers(1, 4),
+)
+def test_copies_of_an_entity_are_so_many_entities(rows, times, budget):
+    """What a redraw finds is what a list with each copy written out finds: copies beside each other, one name each."""
+    rows = sorted(rows, key=lambda row: row[0])
+    day, who, y, weight = (np.array([row[part] for row in rows]) for part in range(4)) if rows else np.zeros((4, 0))
+    ends = np.append(np.flatnonzero(np.diff(day)) + 1, len(rows)).astype(np.int64)
+    who, truth = who.astype(np.int64), (y.astype(np.bool_), weight.astype(np.float64))
+    found = found_within(ends, (who, who), truth, np.array(times), budget)
+    known = caught = 0.0
+    for on in set(day.tolist()):
+        copies = [((w, c), b, x) for d, w, b, x in rows if d == on for c in range(times[w])]
+        seen: list[tuple[int, int]] = []
+        end = -1
+        for n, (name, _, _) in enumerate(copies):
+            if name not in seen and len(seen) < budget:
+                seen.append(name)
+                end = n
+        # A row's copies stand beside each other: those cut off by the budget are of entities that are not in.
+        inside = [(b, x) for n, (name, b, x) in enumerate(copies) if n <= end and name in seen]
+        known, caught = known + sum(x for _, x in inside), caught + sum(x for b, x in inside if b)
+    assert found == (known, caught)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans())),
+    st.lists(st.integers(0, 3), min_size=5, max_size=5),
+    st.integers(1, 4),
+)
+def test_by_windows_it_is_what_versions_are_compared_by(rows, times, budget):
+    """With each window a place of its own, alerts and confirmed ones are those of the comparison of versions."""
+    rows = sorted(rows, key=lambda row: row[0])
+    day, code, y = (np.array([row[part] for row in rows], np.int64) for part in range(3))
+    ends = np.append(np.flatnonzero(np.diff(day)) + 1, len(rows))
+    truth = (y.astype(np.bool_), np.ones(len(rows)))
+    found = found_within(ends, (np.arange(len(rows)), code), truth, np.array(times), budget)
+    raised, caught, _ = within(day, y.astype(np.bool_), code, np.array(times), budget)
+    assert found == (raised, caught)
+
+
+def test_teams_are_told_by_their_names():
+    """A name's place whatever the codes; others, null and no column at all are the rest."""
+    import pyarrow as pa
+
+    column = pa.array(["South", None, "North", "West"]).dictionary_encode()
+    assert codes_of(column, ["North", "South"], 4).tolist() == [1, 2, 0, 2]
+    assert codes_of(None, ["North"], 2).tolist() == [1, 1]
