@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from .config import Config
     from .features.describe import Description
     from .features.events import EventLog
+    from .features.output import WrittenVectors
     from .features.snapshots import WindowSpec
     from .features.timeline import Timeline
-    from .features.vectors import Vectors
     from .training.model import Model
 
 __all__ = ["main"]
@@ -142,7 +142,7 @@ def features(**options: Any) -> None:
             progress=progress,
         )
     if options["model_uri"]:
-        _record_use("features", options, written.vectors)
+        _record_use("features", options, written)
     seconds = perf_counter() - begun
     rate = written.report.admitted / seconds
     figures = written.to_dict() | {"seconds": seconds, "events_per_second": rate}
@@ -307,7 +307,7 @@ def _describe(options: Mapping[str, Any], progress: Callable[[str, float], None]
     return describe(plan.vectors(timeline, plan.fit(timeline, progress=progress)), log.source.name)
 
 
-def _record_use(verb: str, options: Mapping[str, Any], vectors: Vectors) -> None:
+def _record_use(verb: str, options: Mapping[str, Any], written: WrittenVectors) -> None:
     """Put on record that a model's vectors of these events were written."""
     from .audit import Use, record
     from .training.references import resolve
@@ -315,8 +315,8 @@ def _record_use(verb: str, options: Mapping[str, Any], vectors: Vectors) -> None
 
     store = open_store(options["home"])
     source = resolve(store, options["model_uri"])
-    told = {"events": str(options["events"]), "plan": vectors.plan}
-    use = Use(verb=verb, model=options["model_uri"], sha256=source.sha256, rows=len(vectors),
+    told = {"events": str(options["events"]), "plan": written.plan.fingerprint}
+    use = Use(verb=verb, model=options["model_uri"], sha256=source.sha256, rows=written.rows,
               output=str(options["output"]), parameters=told)  # fmt: skip
     record(store.home, use)
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from ..errors import PlanMismatchError
 from .exchange import TROUBLE, places_of_few
 from .families import FAMILIES
-from .family import Annotator, Context, Learner, Observer, Relator, Shape
+from .family import Annotator, Context, Learner, Observer, Relator, Rememberer, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
@@ -213,8 +213,12 @@ class FeaturePlan:
         """
         notes = dict(timeline.notes)
         for family in self.families:
-            if isinstance(family, Annotator) and not any(name.startswith(f"{family.name}.") for name in notes):
+            own = set(family.remembers) if isinstance(family, Rememberer) else set()
+            met = any(name.startswith(f"{family.name}.") for name in notes.keys() - own)
+            if isinstance(family, Annotator) and not met:
                 notes |= family.annotate(timeline, self.shape, self.windows)
+            if isinstance(family, Rememberer) and not set(family.remembers) <= notes.keys():
+                notes |= family.remember(timeline, self.shape, self.windows)
         return replace(timeline, notes=notes)
 
     def vectors(

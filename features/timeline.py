@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "Timeline", "sort_events"]
+__all__ = ["Arrivals", "Timeline", "content_hashes", "sort_events"]
 
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
@@ -389,6 +389,11 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
         place=None if arrivals.place is None else np.stack([taken["latitude"], taken["longitude"]]),
         peer=None if arrivals.peer is None else Codes(taken["peer"], arrivals.peer.values),
     )
+
+
+def content_hashes(timeline: Timeline, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """A hash of what each of some events was, beside entity, time and id; uint64 of the same shape."""
+    return _content(timeline, positions, len(positions))
 
 
 def _content(events: Arrivals | Timeline, rows: NDArray[np.intp] | slice, n: int) -> NDArray[np.uint64]:

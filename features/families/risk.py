@@ -69,6 +69,7 @@ class Risk:
 
     name: ClassVar[str] = "risk"
     version: ClassVar[int] = 3
+    remembers: ClassVar[tuple[str, ...]] = ("risk.own",)
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Three for each risky dimension and span, the aftermath, and the entity's own; none without labels."""
@@ -80,10 +81,7 @@ class Risk:
         return (*nearby, *after, _own(shape.trailing[-1]))
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
-        """For each event the troubles known at its value, the events there, and its entity's own known troubles.
-
-        Without a note of trouble none is known.
-        """
+        """For each event the troubles known at its value, and the events there; without a note of trouble none is."""
         if not shape.risky:
             return {}
         stream, spans = Stream.of(timeline, windows), look_backs(windows.horizon)
@@ -100,9 +98,15 @@ class Risk:
             }
 
         with ThreadPoolExecutor() as pool:
-            own = pool.submit(_own_noted, timeline, stream, windows.horizon, troubles)
             made = list(pool.map(note, shape.risky))
-            return {name: values for notes in made for name, values in notes.items()} | {"risk.own": own.result()}
+        return {name: values for notes in made for name, values in notes.items()}
+
+    def remember(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
+        """For each event its entity's own known troubles."""
+        if not shape.risky:
+            return {}
+        stream = Stream.of(timeline, windows)
+        return {"risk.own": _own_noted(timeline, stream, windows.horizon, _Troubles.of(timeline, stream))}
 
     def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, Observation]:  # noqa: ARG002
         """Everyone's rate for each dimension and span: troubles and events over all that events look back on."""

@@ -1,0 +1,193 @@
+"""The plan over partitions: a log of any size, in memory that its length does not set.
+
+Everything after the population looks at one entity at a time, so it is done partition by partition, by the very code
+that does it for a whole log. Three things look at everybody, and each gets a pass of its own over the partitions: whose
+id an event bears (unless ids only rise), who else was at a value (:mod:`~peculiar.features.meeting`), and what everyone
+does (:meth:`Partitions.fit`), which is sums of integers. Neither the number of partitions nor that of threads shows in
+a single bit of what comes out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from .fitting import fit_passes
+from .meeting import Meeting, meeting_places
+from .population import Population
+from .repeated import Named, Repeated, spurned_rows
+from .segments import ID, ROW
+from .snapshots import snapshots_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from .events import DataReport
+    from .plan import FeaturePlan
+    from .store import EventStore
+    from .timeline import Timeline
+    from .vectors import Vectors
+
+__all__ = ["PASSING", "Partitions"]
+
+PASSING = "passing-"  # what begins so in a store is deleted by the run that made it, or by the next one
+_MOST_PARTS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Partitions:
+    """The events of a store, ready for a plan.
+
+    Attributes
+    ----------
+    store : EventStore
+    plan : FeaturePlan
+    days : pair of date or None
+        Events of ``[since, until)`` alone.
+    noted : callable, optional
+        Notes on a partition's events what is known of them from elsewhere, such as when their trouble became known.
+    spurned : int64 array
+        Rows whose ids are other events'.
+    meeting : Meeting or None
+        Who else was at the values; None where no family asks.
+    """
+
+    store: EventStore
+    plan: FeaturePlan
+    days: tuple[date | None, date | None] = (None, None)
+    noted: Callable[[Timeline], Timeline] | None = None
+    spurned: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    meeting: Meeting | None = None
+
+    @classmethod
+    @contextmanager
+    def over(
+        cls,
+        store: EventStore,
+        plan: FeaturePlan,
+        *,
+        days: tuple[date | None, date | None] = (None, None),
+        noted: Callable[[Timeline], Timeline] | None = None,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> Iterator[Self]:
+        """Look at everybody as far as the plan has to, and clean up at the end.
+
+        Parameters
+        ----------
+        store : EventStore
+        plan : FeaturePlan
+        days : pair of date or None
+        noted : callable, optional
+        progress : callable, optional
+            Called with what is done and the share of it.
+        """
+        parts, zone = min(store.partitions, _MOST_PARTS), store.manifest.roles.time_zone
+        with tempfile.TemporaryDirectory(dir=store.folder, prefix=PASSING) as folder:
+            made = cls(store, plan, days, noted)
+            if store.manifest.rising is None and store.manifest.roles.id is not None:
+                made = replace(made, spurned=_spurned(made, Repeated(Path(folder), parts), progress))
+            if meeting_places(plan):
+                meeting = Meeting(Path(folder), plan, zone, parts)
+                made = replace(made, meeting=_met(made, meeting, progress))
+            yield made
+
+    def timeline(self, partition: int) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:
+        """The events of a partition with all that families note, what came in, and which rows did not by reason."""
+        timeline, report, dropped = self.store.timeline(partition, *self.days, spurned=self.spurned)
+        timeline = timeline if self.noted is None else self.noted(timeline)
+        if self.meeting is not None:
+            told = self.meeting.notes(partition, len(timeline))
+            timeline = replace(timeline, notes={**timeline.notes, **told})
+        return self.plan.annotated(timeline), report, dropped
+
+    def fit(self, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
+        """Learn what everyone does: the population that :meth:`FeaturePlan.fit` would learn of all events at once."""
+        population = Population()
+        for number, learn in enumerate(fit_passes(self.plan)):
+            found = Population()
+            for partition in self.all(f"learning, look {number + 1}", progress):
+                timeline = self.timeline(partition)[0]
+                if len(timeline):
+                    found = found.merged(learn(timeline, population, threads))
+            population = population.merged(found)
+        return population
+
+    def vectors(
+        self, timeline: Timeline, population: Population, *, most_bytes: int | None = None, threads: int | None = None
+    ) -> Iterator[tuple[Timeline, Vectors]]:
+        """The vectors of a partition, in the order of (hash of the entity, as_of), some entities at a time.
+
+        Parameters
+        ----------
+        timeline : Timeline
+            From :meth:`timeline`.
+        population : Population
+        most_bytes : int, optional
+            About so many bytes of vectors at a time; one entity's are never parted.
+        threads : int, optional
+
+        Yields
+        ------
+        timeline : Timeline
+            The events that the vectors are of, and the history before them.
+        vectors : Vectors
+        """
+        for part in _in_parts(timeline, self.plan, most_bytes):
+            yield part, self.plan.vectors(part, population, threads=threads)
+
+    def read(self, partition: int) -> Timeline:
+        """The events of a partition as they are in the store, with what is known of them from elsewhere."""
+        timeline = self.store.timeline(partition, *self.days, spurned=self.spurned)[0]
+        return timeline if self.noted is None else self.noted(timeline)
+
+    def all(self, what: str, progress: Callable[[str, float], None] | None = None) -> Iterator[int]:
+        """The number of each partition, one after the other."""
+        for partition in range(self.store.partitions):
+            yield partition
+            if progress:
+                progress(what, (partition + 1) / self.store.partitions)
+
+
+def _met(parts: Partitions, meeting: Meeting, progress: Callable[[str, float], None] | None) -> Meeting:
+    for partition in parts.all("meeting", progress):
+        meeting.bring(partition, parts.read(partition))
+    meeting.meet()
+    return meeting
+
+
+def _spurned(parts: Partitions, repeated: Repeated, progress: Callable[[str, float], None] | None) -> NDArray[np.int64]:
+    """The rows whose ids earlier events have; mostly no id comes twice, and one look is enough."""
+    for partition in parts.all("ids", progress):
+        repeated.bring(_named(parts, partition))
+    suspects = repeated.suspects()
+    if not len(suspects):
+        return np.empty(0, np.int64)
+    return spurned_rows((_named(parts, partition) for partition in parts.all("ids", progress)), suspects)
+
+
+def _named(parts: Partitions, partition: int) -> Named:
+    timeline, raw = parts.read(partition), parts.store.raw(partition, *parts.days)
+    there = raw[ID].is_valid().to_numpy()
+    return Named(timeline, there[timeline.row], raw[ROW].to_numpy()[timeline.row])
+
+
+def _in_parts(timeline: Timeline, plan: FeaturePlan, most_bytes: int | None) -> Iterator[Timeline]:
+    """The timeline by entities, so that the vectors of each part take no more than so many bytes."""
+    if not len(timeline):
+        return
+    width = 4 * len(plan.features)
+    if most_bytes is None or len(timeline) * width <= most_bytes:
+        yield timeline
+        return
+    rows = snapshots_of(timeline, plan.windows).rows
+    part = rows[:-1] * width // most_bytes
+    for number in np.unique(part).tolist():
+        yield timeline.of_entities(part == number)
