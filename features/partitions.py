@@ -149,8 +149,8 @@ class Partitions:
         return timeline if self.noted is None else self.noted(timeline)
 
     def all(self, what: str, progress: Callable[[str, float], None] | None = None) -> Iterator[int]:
-        """The number of each partition, one after the other."""
-        for partition in range(self.store.partitions):
+        """The number of each partition that has an event, one after the other."""
+        for partition in self.store.filled:
             yield partition
             if progress:
                 progress(what, (partition + 1) / self.store.partitions)
