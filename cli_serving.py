@@ -187,13 +187,15 @@ def review(**options: Any) -> None:
 @click.option(
     "--labels", type=click.Path(path_type=Path, exists=True), help="All trouble in the time of SCORES, not verdicts."
 )
+@click.option("--team", help="Only the windows of this team of SCORES.")
 @CONFIG
 @HOME
 @JSON
 def budget(**options: Any) -> None:
     """Show what other budgets would bring: alerts and cases a day, expected precision and recall.
 
-    On the windows that the version was judged on, or on a later file of SCORES with the verdicts that came in since.
+    On the windows that the version was judged on, or on SCORES that were made later, a file or a dataset, with the
+    verdicts that came in since.
     """
     from rich.console import Console
 
@@ -204,6 +206,8 @@ def budget(**options: Any) -> None:
 
     if options["labels"] is not None and options["scores"] is None:
         raise ConfigError("expected SCORES with --labels, got labels alone; a version was judged by its own")
+    if options["team"] is not None and options["scores"] is None:
+        raise ConfigError("expected SCORES with --team, got a team alone; what a version was judged on knows no teams")
     config = load_config(options["config_path"])
     rules = config.alert_rules()
     request = BudgetRequest(
@@ -214,6 +218,7 @@ def budget(**options: Any) -> None:
         budgets=options["at"],
         per=rules.per,
         gap=rules.case_gap,
+        team=options["team"],
     )
     played = play_budgets(request, open_store(options["home"], experiment=config.store.experiment))
     console = Console()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..features.columns import from_wall
 from ..features.output import parquet_bytes, write_parquet
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..training.store import Store
     from .scoring import ScoredBatch
 
-__all__ = ["ScoringRequest", "WrittenScores", "day_begins", "named", "score_to_file", "told_of"]
+__all__ = ["ScoringRequest", "WrittenScores", "counts_of", "day_begins", "named", "score_to_file", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,7 @@ class WrittenScores:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
-            "rows": self.table.num_rows,
-            "alerts": self.alerts,
+            **counts_of(self.table),
             "model": self.model,
             "output": str(self.output),
             "run_id": self.run_id,
@@ -169,7 +169,7 @@ def score_to_file(
     digests: list[str] = []
     use = partial(trace.use, data=batch.fingerprint, rows=len(table))
     _write(table, batch.rejected, request.output, lambda: digests.append(use()))
-    told = told_of(batch.report, loaded, {"rows": len(table), "alerts": _alerts(table)})
+    told = told_of(batch.report, loaded, counts_of(table))
     told = replace(told, params={"budget_per_day": request.alert_rules.limit()})
     run_id, untracked = trace.run(told, digest=digests[-1])
     return WrittenScores(batch, request.output, model_name(loaded), run_id, untracked)
@@ -224,5 +224,18 @@ def _write(table: pa.Table, rejected: pa.Table, output: Path | str, put_on_recor
         write_parquet(table, Path(output), ready=ready)
 
 
-def _alerts(table: pa.Table) -> int:
-    return int(np.count_nonzero(table["alert"].to_numpy()))
+def counts_of(table: pa.Table) -> dict[str, int]:
+    """How many rows, alerts, cases, and windows that a suppression took off the list, scores hold.
+
+    Examples
+    --------
+    >>> said = {"case": ["ann@2025-03-03"] * 2 + [None], "suppressed": [None, None, "1: on leave"]}
+    >>> counts_of(pa.table({"alert": [True, True, False], **said}))
+    {'rows': 3, 'alerts': 2, 'cases': 1, 'suppressed': 1}
+    """
+    return {
+        "rows": table.num_rows,
+        "alerts": int(np.count_nonzero(table["alert"].to_numpy())),
+        "cases": int(pc.count_distinct(table["case"]).as_py()),
+        "suppressed": table.num_rows - table["suppressed"].null_count,
+    }

@@ -29,7 +29,7 @@ from ..features.sources import InMemory
 from ..training.asides import days_of
 from ..training.labels import read_labels
 from ..training.references import load
-from .batch import day_begins, named, told_of
+from .batch import counts_of, day_begins, named, told_of
 from .dataset import DayOfScores, ScoreDataset
 from .scoring import score_batch
 from .traces import Trace, model_name
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["DayOutcome", "WrittenDataset", "score_to_dataset"]
 
 _OF_CASES = ["entity", "as_of", "alert", "case"]
+_COUNTED = ["alert", "case", "suppressed"]
 _DAY, _HOUR = 86_400_000_000, 3_600_000_000
 
 
@@ -107,6 +108,8 @@ class WrittenDataset:
         The scoring run in MLflow; empty if nothing had to be scored, or it could not be written.
     untracked : str
         Why there is no whole run; empty if there is one, or none was due.
+    cases, suppressed : int
+        Of the days that were scored: cases with an alert, and windows that a suppression took off the list.
     """
 
     location: str
@@ -115,6 +118,8 @@ class WrittenDataset:
     report: DataReport
     run_id: str = ""
     untracked: str = ""
+    cases: int = 0
+    suppressed: int = 0
 
     @property
     def written(self) -> list[date]:
@@ -142,6 +147,8 @@ class WrittenDataset:
         return {
             "rows": self.count("rows"),
             "alerts": self.count("alerts"),
+            "cases": self.cases,
+            "suppressed": self.suppressed,
             "withdrawn": self.count("withdrawn"),
             "days": [done.to_dict() for done in self.days],
             "model": self.model,
@@ -176,13 +183,14 @@ def score_to_dataset(
         run = _Run.begin(request, loaded, scores)
         asked = request.alert_rules.to_dict() | {"days": [str(day) for day in run.lacking]}
         trace = Trace(store, loaded, request.model_uri, scores.location, asked)
-        digest, notes = "", dict.fromkeys(run.report.notes)
+        digest, notes, made = "", dict.fromkeys(run.report.notes), []
         for batch, days in run.passes(progress):
             digest = trace.use(data=run.timeline.fingerprint, rows=sum(day.table.num_rows for day in days))
             notes |= dict.fromkeys(batch.report.notes)
             for scored in days:
                 scores.write(run.with_cases(scored))
                 scores.sweep(scored.day)
+                made.append(scored.table.select(_COUNTED))
         outcomes = tuple(DayOutcome(_committed(scores, day), before) for day, before in run.before.items())
         for day in run.kept:
             scores.sweep(day)  # what a killed run may have left
@@ -190,8 +198,9 @@ def score_to_dataset(
     written = WrittenDataset(scores.location, model_name(loaded), outcomes, report)
     if not run.lacking:
         return written
-    counts = {name: written.count(name) for name in ("rows", "alerts", "withdrawn")}
-    told = told_of(report, loaded, {**counts, "days": len(run.lacking)})
+    counts = counts_of(pa.concat_tables(made))
+    written = replace(written, cases=counts["cases"], suppressed=counts["suppressed"])
+    told = told_of(report, loaded, {**counts, "withdrawn": written.count("withdrawn"), "days": len(run.lacking)})
     run_id, untracked = trace.run(replace(told, params={"budget_per_day": request.alert_rules.limit()}), digest=digest)
     return replace(written, run_id=run_id, untracked=untracked)
 
