@@ -187,6 +187,7 @@ def review(**options: Any) -> None:
 @click.option(
     "--labels", type=click.Path(path_type=Path, exists=True), help="All trouble in the time of SCORES, not verdicts."
 )
+@click.option("--events", help="The log that was scored, for labels that name events alone.")
 @click.option("--team", help="Only the windows of this team of SCORES.")
 @CONFIG
 @HOME
@@ -215,6 +216,7 @@ def budget(**options: Any) -> None:
         name=config.store.model,
         scores=options["scores"],
         labels=options["labels"],
+        events=options["events"],
         budgets=options["at"],
         per=rules.per,
         gap=rules.case_gap,

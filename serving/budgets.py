@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..audit import Use, record
-from ..errors import ConfigError
+from ..errors import ConfigError, LabelError
+from ..features.events import EventLog
 from ..training.feedback import with_feedback
 from ..training.judged import read_judged
 from ..training.labels import read_labels
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from ..features.roles import Roles
+    from ..training.labels import Labels
     from ..training.metrics import Interval
     from ..training.registry import Version
     from ..training.store import Store
@@ -49,6 +52,8 @@ class BudgetRequest:
         A file of scores, or a dataset; by default the windows that the version was judged on.
     labels : object, optional
         All trouble in the time of the scores; by default the verdicts of reviewers, as far as they go.
+    events : object, optional
+        The log, for labels that name events alone.
     budgets : tuple of int
         Alerts a day, beside the usual ones.
     per : "entity" or "window"
@@ -62,6 +67,7 @@ class BudgetRequest:
     name: str = "peculiar"
     scores: object | None = None
     labels: object | None = None
+    events: object | None = None
     budgets: tuple[int, ...] = ()
     per: Literal["entity", "window"] = "entity"
     gap: int = GAP
@@ -113,7 +119,7 @@ def play_budgets(request: BudgetRequest, store: Store) -> PlayedBudgets:
         truth = "labels of its training" if rows.weight.any() else "nothing is known of them"
     else:
         # The model knows the zone for as long as it is there; what it was judged on may be deleted before.
-        rows, truth = _scored(request, store, zone=load(store, version.uri).model.plan.roles.time_zone)
+        rows, truth = _scored(request, store, load(store, version.uri).model.plan.roles)
         where = str(request.scores) + ("" if request.team is None else f", team {request.team}")
     told = what_if(rows, budgets=(*BUDGETS, *request.budgets), rates=RATES, per=request.per, gap=request.gap)
     _record(request, store, version, told.windows)
@@ -143,13 +149,24 @@ def budget_listing(played: PlayedBudgets) -> Iterator[RenderableType]:
     )
 
 
-def _scored(request: BudgetRequest, store: Store, *, zone: str) -> tuple[Played, str]:
-    table = _of_team(_read(request.scores), request.team)
+def _scored(request: BudgetRequest, store: Store, roles: Roles) -> tuple[Played, str]:
+    table, zone = _of_team(_read(request.scores), request.team), roles.time_zone
     if request.labels is not None:
-        labels = read_labels(request.labels, zone=zone)
-        return Played.scored(table, labels, zone=zone, whole=True), "labels"
+        return Played.scored(table, _labels(request, roles), zone=zone, whole=True), "labels"
     verdicts = with_feedback(None, store.home)
     return Played.scored(table, verdicts, zone=zone), "no verdicts" if verdicts is None else "verdicts of reviewers"
+
+
+def _labels(request: BudgetRequest, roles: Roles) -> Labels:
+    """The labels; those that name events alone are looked up in the log."""
+    if request.events is not None:
+        timeline, _, _ = EventLog.open(request.events, roles).read()
+        return read_labels(request.labels, locate=timeline.locate, zone=timeline.zone)
+    try:
+        return read_labels(request.labels, zone=roles.time_zone)
+    except LabelError as error:
+        message = f"{error}; labels that name events alone need the log: give --events"
+        raise LabelError(message) from error
 
 
 def _read(scores: object) -> pa.Table:

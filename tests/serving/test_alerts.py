@@ -115,7 +115,7 @@ def toy(rows) -> Scored:
 
 
 def test_an_entity_takes_one_place_a_day_with_all_its_windows_above_the_line(model):
-    """Ann's three hours take one place of two, and her fourth, below the line, is no alert; by window each takes one."""
+    """Ann's hours above the line take one place of two, the one below is no alert; by window each takes one."""
     rows = [("ann", 0, 1, 9.0), ("ann", 0, 2, 8.0), ("bob", 0, 1, 7.0), ("ann", 0, 3, 6.0), ("cyd", 0, 1, 5.0)]
     rows += [("ann", 1, 1, 1.0)]
     found = {per: raise_alerts(model, toy(rows), rules=AlertRules(budget=2, per=per)) for per in ("entity", "window")}

@@ -38,7 +38,7 @@ def plainly(rows, gap) -> list[str | None]:
 
 @given(alerts_of, st.integers(0, 8))
 def test_a_case_goes_on_while_no_gap_is_too_wide(rows, gap):
-    """Whatever the order of rows, a case is named after the day that an unbroken row of alerts began; no alert has none."""
+    """Whatever the order, a case is named after the day an unbroken row of alerts began; no alert has none."""
     assert ids(rows, gap) == plainly(rows, gap)
 
 
@@ -115,7 +115,7 @@ def test_scores_are_rolled_up_by_hand(scores):
     ([(20, 21, 22, "cleared")], [None, "cleared"]),
 ])  # fmt: skip
 def test_a_case_has_the_last_word_on_its_windows(scores, said, found):
-    """Confirmed if any window is in the end, cleared if one was, nothing if nobody looked; others' windows do not count."""
+    """Confirmed if any window is in the end, cleared if one was, nothing if nobody looked."""
     columns = ("from", "to", "reviewed_at", "verdict")
     rows = [dict(zip(columns, (*map(at, row[:3]), row[3]), strict=True)) for row in said]
     rows = [{"entity": who, **row} for row in rows for who in ("ann", "eve")]
@@ -127,9 +127,9 @@ def test_a_case_has_the_last_word_on_its_windows(scores, said, found):
 
 def test_what_lacks_a_column_is_refused(scores):
     """The error names what is missing, and in what."""
-    with pytest.raises(SchemaError, match="expected scores with the columns .*, found no case; score again"):
+    with pytest.raises(SchemaError, match=r"expected scores with the columns .*, found no case; score again"):
         cases_of(scores.drop_columns(["case"]))
-    with pytest.raises(SchemaError, match="expected earlier scores with .*, found no alert"):
+    with pytest.raises(SchemaError, match=r"expected earlier scores with .*, found no alert"):
         open_cases(scores, before=0)
-    with pytest.raises(SchemaError, match="expected verdicts with .*, found no from, to, reviewed_at, verdict"):
+    with pytest.raises(SchemaError, match=r"expected verdicts with .*, found no from, to, reviewed_at, verdict"):
         cases_of(scores, scores)

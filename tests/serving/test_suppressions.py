@@ -1,4 +1,4 @@
-"""Suppressions: each hides its scope and nothing else, for as long as it holds, and says so; scores stay as they are."""
+"""Suppressions: each hides its scope and nothing else while it holds, and says so; scores stay as they are."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ entries = st.lists(
 
 @given(st.lists(st.tuples(names, groups, groups, st.integers(-4, 6)), min_size=1, max_size=12), entries)
 def test_scopes_are_told_as_by_looking_at_each_row(rows, given_entries):
-    """All parts that are given hold: the name by its pattern, team and peer group word for word, the day in between."""
+    """All parts given hold: the name by its pattern, team and peer group word for word, the day in between."""
     who, team, group, day = (list(part) for part in zip(*rows, strict=True))
     first = (FIRST - date(1970, 1, 1)).days
     coded = [pa.array(part, pa.string()).dictionary_encode() for part in (who, group, team)]
