@@ -51,7 +51,7 @@ def test_by_hand():
 
 
 def test_an_entity_that_is_drawn_twice_takes_two_places():
-    """Two copies of Ann fill a budget of two; of one copy only one place is left for Bob; drawn never, she is absent."""
+    """Two copies of Ann fill a budget of two; one leaves a place for Bob; drawn never, she is absent."""
     ends, who = np.array([2]), np.array([0, 1])
     truth = (np.array([True, False]), np.ones(2))
     found = [found_within(ends, (who, who), truth, np.array(times), 2) for times in ([2, 1], [1, 1], [0, 1], [3, 0])]

@@ -89,7 +89,7 @@ def test_a_dataset_is_played_as_the_file_of_the_same_days(trained, city, scored)
 def test_labels_that_name_events_alone_need_the_log(trained, city, scored):
     """The error says so."""
     with pytest.raises(
-        LabelError, match="expected a time .*; labels that name events alone need the log: give --events"
+        LabelError, match=r"expected a time .*; labels that name events alone need the log: give --events"
     ):
         play_budgets(BudgetRequest(scores=scored / "s.parquet", labels=city.labels), trained.store)
 
@@ -106,7 +106,7 @@ def test_a_team_has_figures_of_its_own(trained, scored):
     ):
         play_budgets(BudgetRequest(scores=file, team="district-99"), trained.store)
     plain = pq.read_table(file).drop_columns(["team"])
-    with pytest.raises(ConfigError, match=r"they have none; score with alerts.team_by\), got 'district-02'"):
+    with pytest.raises(ConfigError, match=r"there are none: score with alerts.team_by\), got 'district-02'"):
         play_budgets(BudgetRequest(scores=plain, team="district-02"), trained.store)
 
 

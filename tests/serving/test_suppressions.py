@@ -193,7 +193,7 @@ def test_scopes_are_told_as_by_looking_at_each_row(rows, given_entries):
 
 
 def test_what_a_reader_has_to_know_is_told():
-    """How much each hid, and that one ended, has not begun, hid nothing, or hid much; nothing of days without windows."""
+    """How much each hid, and that one ended, has not begun, hid nothing, or hid much."""
     days = np.array([(FIRST - date(1970, 1, 1)).days + n for n in range(3)])
     made = Suppressions((
         entry(entity="a", reason="much"),
