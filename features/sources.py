@@ -184,9 +184,9 @@ def open_source(source: object) -> Source:
     ----------
     source : str, Path, or anything that speaks Arrow
         A file, a folder of Parquet files (what begins with ``_`` or ``.`` is passed over), a glob of Parquet, CSV or
-        NDJSON files, here or in an object store (``s3://bucket/events/*.csv``); a file with a SQL query (``.sql``), of the database that the environment
-        variable ``PECULIAR_DATABASE`` names; a pandas or polars frame; a pyarrow table, batch or reader; any object
-        with ``__arrow_c_stream__``.
+        NDJSON files, here or in an object store (``s3://bucket/events/*.csv``); a file with a SQL query (``.sql``), of
+        the database that the environment variable ``PECULIAR_DATABASE`` names; a pandas or polars frame; a pyarrow
+        table, batch or reader; any object with ``__arrow_c_stream__``.
 
     Raises
     ------

@@ -325,6 +325,18 @@ def test_a_real_server_answers_raw_events(model, events, sent, served, key):
     assert "NaN" not in answer
 
 
+@pytest.mark.parametrize(
+    "params", [{"fdr": 0.3}, {"fdr": 0.3, "budget": 1}, {"budget": 0}, {"budget": 1, "explain": 0}]
+)
+def test_a_real_server_takes_each_setting(model, events, sent, served, params):
+    """Budget, rate and number of reasons over HTTP give alerts and reasons of batch scoring with the same."""
+    status, answer = _post(served[0], {"dataframe_split": sent[:800].to_dict("split"), "params": params})
+    assert status == 200, answer[:500]
+    rows, want = json.loads(answer)["predictions"], score_batch(model, events[:800], **params).table
+    for name in ("score", "alert", "pick", "case", "reasons"):
+        assert [row[name] for row in rows] == want[name].to_pylist(), name
+
+
 @pytest.mark.parametrize(("spoil", "said"), [
     ({"inputs": "/etc/passwd"}, "expected a table of events"),
     ({"inputs": [1, 2]}, "expected a table of events"),
