@@ -112,6 +112,8 @@ def test_what_was_hidden_and_what_has_ended_is_told(scored):
     said = " ".join(scored.answer.output.split())
     hidden = scored.figures["suppressed"]
     assert f"1: test card of the workshop (kim@example.org) hid {hidden} of {12 + hidden} would-be alerts" in said
+    assert f". {scored.who} on " in said
+    assert "of its day; suppressed, 1: test card of the workshop" in said
     assert "2: night shift of the winter (lee@example.org) ended on 2025-02-01 and hides nothing from then on" in said
 
 

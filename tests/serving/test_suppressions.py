@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peculiar.config import Config
 from peculiar.errors import ConfigError
 from peculiar.serving.alerts import AlertRules, Scored, raise_alerts
 from peculiar.serving.picks import Exploration
@@ -274,3 +276,14 @@ def test_a_file_is_read_and_put_on_record(tmp_path):
         read_suppressions(file)
     with pytest.raises(ConfigError, match=r"none\.toml: .*leave out alerts\.suppressions for none"):
         read_suppressions(tmp_path / "none.toml")
+
+
+def test_the_example_of_the_documentation_is_read(pytestconfig):
+    """The suppressions shown there are entries, and the settings beside them name them."""
+    page = (pytestconfig.rootpath / "docs" / "how-to" / "alerts.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (shown,) = [Suppressions.parse(block) for block in blocks if "[[suppress]]" in block]
+    assert len(shown.entries) >= 3
+    (settings,) = [Config.parse(block) for block in blocks if "[alerts]" in block]
+    assert settings.alerts.suppressions == "suppressions.toml"
+    assert settings.alerts.teams
