@@ -191,7 +191,8 @@ def test_mlflow_knows_the_example(model, tmp_path):
     assert set(example["user_id"]) == {"somebody"}
     assert len(loaded.predict(example)) == 1
     sent = json.loads((tmp_path / "model" / "serving_input_example.json").read_text())
-    assert sent == {"dataframe_split": {"columns": list(example), "data": example.values.tolist()}}
+    rows = example.astype(object).where(example.notna(), None).to_numpy().tolist()  # null in JSON is NaN in a frame
+    assert sent == {"dataframe_split": {"columns": list(example), "data": rows}}
 
 
 def test_mlflows_door_holds_the_data_against_a_fingerprint(model, tmp_path):
