@@ -192,6 +192,7 @@ def score_to_dataset(
         return written
     counts = {name: written.count(name) for name in ("rows", "alerts", "withdrawn")}
     told = told_of(report, loaded, {**counts, "days": len(run.lacking)})
+    told = replace(told, tags={"peculiar.days": f"{min(run.lacking)}/{max(run.lacking)}"})
     run_id, untracked = trace.run(replace(told, params={"budget_per_day": request.alert_rules.limit()}), digest=digest)
     return replace(written, run_id=run_id, untracked=untracked)
 

@@ -63,11 +63,7 @@ def test_fifty_buses_in_a_day(city, trained, judged):
     for user, day in found:
         row = row_of(judged["lightgbm"], user, day)
         assert row["rank"] <= 3, row
-        told = [
-            reason
-            for reason in row["reasons"]
-            if re.match(r"50 different values of vehicle; its own usual is ", reason)
-        ]
+        told = [reason for reason in row["reasons"] if re.match(r"50 different vehicles; its own usual is ", reason)]
         assert told, row["reasons"]
         usual = float(re.search(r"its own usual is ([\d.]+)", told[0])[1])
         assert usual <= 5
@@ -81,9 +77,7 @@ def test_fifty_buses_need_no_labels(city, trained, judged):
     for user, day in windows_of(city, "fifty_buses", since=trained.result.material.split.test_from):
         row = row_of(judged["isolation_forest"], user, day)
         assert row["rank"] <= 10, row
-        assert any(
-            reason.startswith("50 different values of vehicle; its own usual is ") for reason in row["reasons"]
-        ), row
+        assert any(reason.startswith("50 different vehicles; its own usual is ") for reason in row["reasons"]), row
 
 
 def test_a_day_has_far_more_users_than_are_asked_about(judged):
