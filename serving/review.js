@@ -19,6 +19,7 @@
 
   // --- What was said, kept between visits -------------------------------------------------------------------------
   const STORE = `peculiar-review-${D.key}`, WHO = "peculiar-reviewer";
+  const framed = window !== window.top;  // MLflow's preview lets no file be saved
   let keeps = true, unsaved = false;
   const recall = (name) => { try { return localStorage.getItem(name); } catch { keeps = false; return null; } };
   const keep = (name, value) => { try { localStorage.setItem(name, value); keeps = true; } catch { keeps = false; } };
@@ -36,8 +37,8 @@
   addEventListener("beforeunload", (event) => { if (unsaved && !keeps) event.preventDefault(); });
 
   // --- The list ----------------------------------------------------------------------------------------------------
-  const rows = [];
-  let shown = [], now = -1;
+  const rows = [], STEP = 120;
+  let shown = [], now = -1, drawn = 0;
   const chip = (word) => make("span", { class: `chip ${word}` }, SIGN[word]);
   const row = (lead, n) => {
     const rank = lead.n === undefined ? "" : lead.r ? "drawn at random" : `no. ${count(lead.n)} of its day`;
@@ -47,6 +48,16 @@
       make("div", { class: "small" }, facts.join(" · ")),
       make("div", { class: "why" }, lead.why.length ? lead.why[0].x : "nothing about it is odd"));
   };
+  // Rows are made when they are needed: to lay out a thousand at each key would be felt.
+  const rowOf = (n) => rows[n] || (rows[n] = row(D.leads[n], n));
+  const end = make("li", { class: "end", role: "presentation" });
+  const more = (until) => {
+    const upto = Math.max(drawn, Math.min(shown.length, until));
+    end.before(...shown.slice(drawn, upto).map(rowOf));
+    for (; drawn < upto; drawn += 1) { rows[shown[drawn]].setAttribute("aria-posinset", drawn + 1); rows[shown[drawn]].setAttribute("aria-setsize", shown.length); }
+    end.hidden = drawn >= shown.length;
+  };
+  new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) more(drawn + STEP); }).observe(end);
   const words = [];
   const haystack = (n) => {
     if (words[n]) return words[n];
@@ -58,27 +69,30 @@
   const filter = () => {
     const query = el("q").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const [family, day, team, state] = ["family", "day", "team", "state"].map((id) => el(id).value);
-    shown = [];
-    D.leads.forEach((lead, n) => {
-      const fits = (!family || lead.why.some((why) => why.f === family)) && (!day || lead.d === day) && (!team || lead.t === team)
+    shown = [...D.leads.keys()].filter((n) => {
+      const lead = D.leads[n];
+      return (!family || lead.why.some((why) => why.f === family)) && (!day || lead.d === day) && (!team || lead.t === team)
         && (!state || wordOf(lead) === state) && query.every((word) => haystack(n).includes(word) || (said.get(keyOf(lead))?.note || "").toLowerCase().includes(word));
-      rows[n].hidden = !fits;
-      if (fits) shown.push(n);
     });
+    drawn = 0;
+    el("list").replaceChildren(end);
+    more(STEP);
     tell();
-    if (shown.length && !shown.includes(now)) choose(shown[0]);
+    if (shown.includes(now)) more(shown.indexOf(now) + STEP); else if (shown.length) choose(shown[0]);
   };
   const tell = (first = "") => {
     const tally = { confirmed: 0, cleared: 0, unsure: 0 };
     for (const lead of D.leads) if (wordOf(lead) !== "open") tally[wordOf(lead)] += 1;
     const told = WORDS.map((word) => `${count(tally[word])} ${word}`).join(", ");
-    const kept = keeps ? "" : " This browser keeps nothing for this page: save review.csv before you leave.";
+    const kept = framed ? " A preview inside another page can save nothing: download this file and open it to decide."
+      : keeps ? "" : " This browser keeps nothing for this page: save review.csv before you leave.";
     el("status").textContent = `${first ? `${first} ` : ""}${count(shown.length)} of ${count(D.leads.length)} shown; ${told}.${kept}`;
   };
   const choose = (n) => {
-    if (now >= 0) rows[now].setAttribute("aria-selected", "false");
+    if (now >= 0) rowOf(now).setAttribute("aria-selected", "false");
     now = n;
-    rows[n].setAttribute("aria-selected", "true");
+    more(shown.indexOf(n) + STEP / 2);
+    rowOf(n).setAttribute("aria-selected", "true");
     el("list").setAttribute("aria-activedescendant", rows[n].id);
     rows[n].scrollIntoView({ block: "nearest" });
     requestAnimationFrame(draw);
@@ -224,7 +238,7 @@
     if (at < new Date(lead.a)) return tell("This window is not over by this computer's clock: a verdict has to come after it.");
     const again = wordOf(lead) === word;
     remember(lead, again ? { verdict: "", by: "", at: "" } : { verdict: word, by: who, at: at.toISOString() });
-    rows[now].querySelector(".chip").replaceWith(chip(wordOf(lead)));
+    rowOf(now).querySelector(".chip").replaceWith(chip(wordOf(lead)));
     for (const button of el("lead").querySelectorAll("[data-word]")) button.setAttribute("aria-pressed", String(button.dataset.word === wordOf(lead)));
     tell(`${lead.e}, ${lead.d}: ${wordOf(lead)}.`);
   };
@@ -271,8 +285,6 @@
   choices("day", D.leads.map((lead) => lead.d));
   choices("team", D.leads.map((lead) => lead.t));
   el("teams").hidden = !D.leads.some((lead) => lead.t);
-  D.leads.forEach((lead, n) => rows.push(row(lead, n)));
-  el("list").append(...rows);
   el("tools").addEventListener("input", filter);
   el("tools").addEventListener("submit", (event) => event.preventDefault());
   el("export").addEventListener("click", save);

@@ -14,10 +14,7 @@ from lead_toys import lead_of
 from peculiar.serving.review import Provenance, review_page, write_review
 
 MADE = Provenance("peculiar/3", "a" * 64, "b" * 64, "scores.parquet", notes=("2 rows are bad",))
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 HOSTILE = '</script><img src=x onerror="window.bad=1"><script>window.bad=1</script>'
 pytestmark = pytest.mark.browser
 
@@ -107,7 +104,9 @@ def test_the_picture_of_the_days_is_told_in_words_and_numbers(page):
     """The drawing has a description with its figures, and a table that holds a row for each day."""
     picture = page.get_by_role("img")
     told = picture.get_attribute("aria-label")
-    assert re.search(r"in this window 20; 80 of 100 of its own days: 2 to 2; 99 of 100 days of everyone: at most 5", told)
+    assert re.search(
+        r"in this window 20; 80 of 100 of its own days: 2 to 2; 99 of 100 days of everyone: at most 5", told
+    )
     assert picture.locator("rect.bar").count() + picture.locator("circle").count() == 29
     page.click("details summary:has-text('The same as a table')")
     assert page.locator("#lead details tr").count() == 30
@@ -128,7 +127,7 @@ def test_a_hostile_name_is_only_text(show):
 
 
 def test_the_policy_forbids_what_is_not_the_pages_own(page):
-    """A script that gets in all the same does not run, nor does a handler or a style in an attribute; no word leaves."""
+    """A script that gets in all the same does not run, nor a handler or a style in an attribute; no word leaves."""
     refused = page.evaluate("""async () => {
         const seen = [];
         addEventListener("securitypolicyviolation", (event) => seen.push(event.effectiveDirective));
@@ -231,6 +230,18 @@ def test_verdicts_outlive_a_reload(page, tmp_path):
     assert page.inner_text("#list li .chip") == "open"
 
 
+def test_a_preview_says_that_it_saves_nothing(browser, tmp_path):
+    """Framed without rights, as MLflow's preview frames it, the page works and says that it has to be downloaded."""
+    written = write_review([lead_of(n) for n in range(3)], MADE, tmp_path / "review.html")
+    (tmp_path / "outer.html").write_text(f'<iframe sandbox="allow-scripts" src="{written.output.name}"></iframe>')
+    page = browser.new_page()
+    page.goto((tmp_path / "outer.html").as_uri())
+    frame = page.frame_locator("iframe")
+    assert "3 of 3 shown" in frame.locator("#status").inner_text()
+    assert "download this file and open it to decide" in frame.locator("#status").inner_text()
+    page.close()
+
+
 def test_a_blind_page_tells_neither_score_nor_pick(show):
     """One random pick makes the page blind: no score, rank, chance or doubt, in no word and no datum, in no order."""
     leads = [lead_of(n, random=n == 7) for n in range(10)]
@@ -272,7 +283,8 @@ def test_a_phone_scrolls_one_way(show):
 
 CONTRAST = """() => {
     const number = (text) => text.match(/[\\d.]+/g).map(Number);
-    const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => [r, g, b].map((v) => linear(v / 255))
         .reduce((sum, v, n) => sum + v * [.2126, .7152, .0722][n], 0);
     const behind = (node) => { for (; node; node = node.parentElement) {
         const colour = number(getComputedStyle(node).backgroundColor);
@@ -301,7 +313,9 @@ def test_what_colour_tells_is_told_twice(page):
     assert page.locator(".decide button").all_inner_texts() == ["✔ confirmed c", "○ cleared x", "? unsure u"]
     bars = page.locator("ol.reasons > li").first.locator(".bars")
     assert bars.locator("span").all_inner_texts() == ["seen", "own usual", "99 of 100 at most"]
-    assert "repeating-linear-gradient" in bars.locator(".own i").evaluate("(bar) => getComputedStyle(bar).backgroundImage")
+    assert "repeating-linear-gradient" in bars.locator(".own i").evaluate(
+        "(bar) => getComputedStyle(bar).backgroundImage"
+    )
 
 
 def test_a_thousand_alerts_open_at_once(show):
@@ -322,6 +336,12 @@ def test_a_thousand_alerts_open_at_once(show):
     times = [page.evaluate(typing, text) for text in ("v", "v1", "v12", "v123", "", "u00", "u00009")]
     assert statistics.median(times) < 400
     assert len(shown(page)) == 100
+    page.fill("#q", "")
+    assert len(shown(page)) < 1000  # the others are drawn when somebody gets there
+    page.focus("#list")
+    press(page, "End")
+    assert shown(page)[-1] == page.inner_text("#lead h2") == "u0000999"
+    assert len(shown(page)) == 1000
 
 
 def test_the_page_is_the_same_each_time():
