@@ -326,6 +326,7 @@ def test_a_thousand_alerts_open_at_once(show):
     page = show([lead_of(n, events=50) for n in range(1000)])
     ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     assert ready < 8_000
+    assert len(shown(page)) < 1000  # the others are drawn when somebody gets there
     typing = """async (text) => {
         const field = document.getElementById("q"), begin = performance.now();
         field.value = text;
@@ -337,7 +338,6 @@ def test_a_thousand_alerts_open_at_once(show):
     assert statistics.median(times) < 400
     assert len(shown(page)) == 100
     page.fill("#q", "")
-    assert len(shown(page)) < 1000  # the others are drawn when somebody gets there
     page.focus("#list")
     press(page, "End")
     assert shown(page)[-1] == page.inner_text("#lead h2") == "u0000999"
