@@ -170,7 +170,7 @@ def _alike(table: EventTable, count: int) -> dict[str, str]:
     if count < _FEW:
         return {}
     shown = {name: values[:count] for name, values in table.dimensions.items()}
-    same = {name: values[0] for name, values in shown.items() if values[0] and len(set(values)) == 1}
+    same = {name: str(values[0]) for name, values in shown.items() if values[0] and len(set(values)) == 1}
     reasons = set(table.reasons[:count])
     if len(reasons) == 1:
         same["reason"] = ", ".join(str(number + 1) for number in reasons.pop())
