@@ -160,7 +160,7 @@ def _events(dossier: Dossier, limit: int) -> Iterator[RenderableType]:
     yield _indented(f"{told}; times are those of {dossier.zone}")
     count = min(limit, len(table))
     if same := _alike(table, count):
-        yield _indented(f"the same in each: {', '.join(f'{name} {value}' for name, value in same.items())}")
+        yield _indented(f"the same in each event shown: {', '.join(f'{name} {value}' for name, value in same.items())}")
     if count:
         yield _event_table(dossier, count, same)
 

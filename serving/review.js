@@ -211,7 +211,7 @@
     const told = make("p", { class: "facts" }, `${count(ev.n)} events are behind these reasons${part}; the window has ${count(ev.of)}.`);
     if (!ev.t.length) return [told];
     const once = Object.entries(same).map(([name, value]) => `${name} ${value}`).join(", ");
-    const common = once ? [make("p", { class: "facts" }, `The same in each: ${once}.`)] : [];
+    const common = once ? [make("p", { class: "facts" }, `The same in each event shown: ${once}.`)] : [];
     const head = make("tr", {}, make("th", {}, "time"), ...dimensions.map((name) => make("th", {}, name)), ...measures.map((name) => make("th", { class: "number" }, name)), make("th", {}, "id"), ...("reason" in same ? [] : [make("th", {}, "reason")]));
     const body = make("tbody");
     ev.t.forEach((seconds, n) => {

@@ -27,7 +27,7 @@ def printed(lead, *, limit: int = 15, notes: tuple[str, ...] = ()) -> str:
 def test_what_all_events_share_is_told_once():
     """One action and one reason of all events stand above the table, not in it; what differs is a column."""
     lines = printed(lead_of(0)).splitlines()
-    assert "  the same in each: action ride, reason 1, 2" in [line.rstrip() for line in lines]
+    assert "  the same in each event shown: action ride, reason 1, 2" in [line.rstrip() for line in lines]
     head = next(line for line in lines if line.startswith("time"))
     assert head.split() == ["time", "vehicle", "amount", "id"]
 
