@@ -145,38 +145,48 @@ def explain(**options: Any) -> None:
 
 
 @click.command()
-@click.argument("scores", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("scores")
 @click.option("--events", help="The log that was scored: a Parquet, CSV or NDJSON file, folder or glob.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="HTML file to write."
 )
 @click.option("--model", "model_uri", help="Which model made the scores; by default the version that they name.")
 @LABELS
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day to review; by default all of SCORES.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last one to review.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Review this day alone.")
 @click.option("--reasons", type=click.IntRange(min=1), default=3, show_default=True, help="Reasons per alert.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Events shown per alert.")
 @click.option("--blind/--open", default=None, help="Leave out scores and ranks; by default where picks are random.")
+@click.option("--mlflow/--no-mlflow", "tracked", default=True, show_default=True, help="Log the page to MLflow, too.")
 @HOME
 @JSON
 def review(**options: Any) -> None:
-    """Put the alerts of SCORES on one HTML page, to be decided on without any network.
+    """Put the alerts of SCORES, a file or a dataset, on one HTML page, to be decided on without any network.
 
-    Each use is on record.
+    The page names people. Each use is on record, and with --mlflow whoever sees the experiment sees the page.
     """
     from .errors import ConfigError
-    from .serving.review import ReviewRequest, review_scores
+    from .serving.reviewing import ReviewRequest, review_scores
     from .training.store import open_store
 
     if options["events"] is None:
         raise ConfigError("expected --events, the log that was scored, got none")
-    names = {"scores", "events", "output", "model_uri", "reasons", "labels", "blind"}
-    request = ReviewRequest(**{name: options[name] for name in names}, most_events=options["limit"])
+    names = {"scores", "events", "output", "model_uri", "reasons", "labels", "blind", "tracked"}
+    given = {name: options[name] for name in names}
+    request = ReviewRequest(**given, most_events=options["limit"], days=_period(options))
     with progress_bar("reviewing") as progress:
         written = review_scores(request, open_store(options["home"]), progress=progress)
     for note in written.notes:
         click.echo(f"  note: {note}")
-    how = "blind, since some were drawn at random" if written.blind and options["blind"] is None else ""
-    click.echo(f"{written.output}: {written.alerts:,} alerts, {written.size / 1e6:.1f} MB, model {written.model}"
-               f"{f'; {how}' if how else ''}")  # fmt: skip
+    if written.untracked:
+        click.echo(f"peculiar: {written.untracked}", err=True)
+    how = "; blind, since some were drawn at random" if written.blind and options["blind"] is None else ""
+    size = f"{written.size / 1e6:.1f} MB, model {written.model}"
+    click.echo(f"{written.output}: {written.alerts:,} alerts, {size}{how}")
+    click.echo("open it in a browser; it names people, so keep it as safe as the log")
+    if written.run_id:
+        click.echo(f"in MLflow: run {written.run_id}, artifact review/{written.output.name}")
     write_json(options["json_path"], written.to_dict())
 
 

@@ -112,7 +112,9 @@ class Dossier:
             "event": lead.event or None,
             "standing": standing,
             "p_value_in_words": odds(lead.standing.p, self.noun),
-            "reasons": [_reason(each) for each in lead.reasons],
+            "reasons": [
+                _reason(each) | {"values": values} for each, values in zip(lead.reasons, lead.values, strict=True)
+            ],
             "events": _events(lead),
             "events_named": lead.events.named,
             "events_in_window": lead.events.window,

@@ -201,6 +201,7 @@ def score_to_dataset(
     counts = counts_of(pa.concat_tables(made))
     written = replace(written, cases=counts["cases"], suppressed=counts["suppressed"])
     told = told_of(report, loaded, {**counts, "withdrawn": written.count("withdrawn"), "days": len(run.lacking)})
+    told = replace(told, tags={"peculiar.days": f"{min(run.lacking)}/{max(run.lacking)}"})
     run_id, untracked = trace.run(replace(told, params={"budget_per_day": request.alert_rules.limit()}), digest=digest)
     return replace(written, run_id=run_id, untracked=untracked)
 

@@ -74,7 +74,7 @@ CARD, CARD_PAGE = "card.md", "card.html"
 
 SOURCE_TAGS = {"mlflow.source.name": "peculiar", "mlflow.source.type": "LOCAL"}
 
-Role = Literal["study", "candidate", "trial", "score", "compare", "promotion"]
+Role = Literal["study", "candidate", "trial", "score", "review", "compare", "promotion"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
     Parameters
     ----------
     store : Store
-    role : {"study", "candidate", "trial", "score", "compare", "promotion"}
+    role : {"study", "candidate", "trial", "score", "review", "compare", "promotion"}
     name : str
         What the runs table shows.
     kind : str

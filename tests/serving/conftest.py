@@ -1,10 +1,14 @@
-"""An object store on this machine, for the tests of what is written there."""
+"""An object store on this machine and a browser, for the tests of what is written there and read here."""
 
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # puts the toys within reach: tests are collected by path
 
 _NUMBERS = itertools.count()
 
