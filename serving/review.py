@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..audit import Use, record
 from ..errors import BundleError, SchemaError
@@ -28,6 +29,7 @@ from ..features.output import beside
 from ..features.sources import open_source
 from ..training.asides import days_of
 from ..training.references import load
+from .alert_lists import line_of
 from .examined import examine
 from .leads import leads_of, noun_of
 from .review_data import page_data
@@ -294,14 +296,16 @@ def _again(
 
 
 def _lines(scores: pa.Table, day: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The lowest score that was an alert by rank on each row's day, in its team; NaN where there was none."""
-    teams = scores["team"].to_pylist() if "team" in scores.column_names else [None] * len(day)
-    keys = list(zip(day.tolist(), teams, strict=True))
-    lowest: dict[tuple[int, str | None], float] = {}
-    for key, score, pick in zip(keys, scores["score"].to_pylist(), scores["pick"].to_pylist(), strict=True):
-        if pick == "rank":
-            lowest[key] = min(score, lowest.get(key, score))
-    return np.array([lowest.get(key, np.nan) for key in keys], np.float64)
+    """The score that each row has to be under to be no alert on its day, in its team; NaN where there is none."""
+    bare = pa.chunked_array([pa.nulls(len(day), pa.string())])
+    team, hidden, pick = (
+        scores[name].cast(pa.string()) if name in scores.column_names else bare
+        for name in ("team", "suppressed", "pick")
+    )
+    codes = team.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy().astype(np.int64)
+    by_rank = pc.fill_null(pc.equal(pick, "rank"), fill_value=False).to_numpy()
+    lists = day * (int(codes.max(initial=0)) + 1) + codes
+    return line_of(lists, scores["score"].to_numpy(), by_rank, hidden.is_valid().to_numpy())
 
 
 def _places(batch: ScoredBatch, scores: pa.Table, path: Path) -> NDArray[np.intp]:

@@ -18,6 +18,7 @@ from peculiar.features.snapshots import WindowSpec
 from peculiar.serving.picks import Exploration
 from peculiar.serving.scoring import Budget, score_batch, score_events
 from peculiar.training.model import Model
+from peculiar.training.packaging import EVIDENCE
 from peculiar.training.references import load
 
 DAY = 86_400_000_000
@@ -25,7 +26,7 @@ START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
 SINCE, UNTIL = START + 36 * DAY, START + 40 * DAY
 COLUMNS = [
     "entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "team", "case", "suppressed",
-    "family", "reasons",
+    "family", "reasons", "evidence",
 ]  # fmt: skip
 
 
@@ -177,7 +178,20 @@ def test_the_table_is_what_is_promised(city, model):
     utc = pa.timestamp("us", tz="UTC")
     text = pa.string()
     number = pa.float64()
-    types = [text, utc, utc, number, number, pa.int64(), pa.bool_(), text, number, *[text] * 4, pa.list_(text)]
+    types = [
+        text,
+        utc,
+        utc,
+        number,
+        number,
+        pa.int64(),
+        pa.bool_(),
+        text,
+        number,
+        *[text] * 4,
+        pa.list_(text),
+        EVIDENCE,
+    ]
     assert table.schema == pa.schema(list(zip(COLUMNS, types, strict=True)))
     keys = list(zip(table["entity"].to_pylist(), table["as_of"].to_pylist(), strict=True))
     assert keys == sorted(set(keys))
@@ -263,8 +277,9 @@ def test_alerts_have_reasons_and_no_other_row_has(city, model):
 def test_asked_for_no_reasons_there_are_none(city, model):
     """``explain=0`` leaves ranks and alerts as they are and tells nothing."""
     told, bare = (score_events(model, city.events, since=SINCE, budget=2, explain=most) for most in (2, 0))
-    assert bare.drop_columns(["family", "reasons"]).equals(told.drop_columns(["family", "reasons"]))
-    assert bare["reasons"].null_count == bare["family"].null_count == len(bare)
+    said = ["family", "reasons", "evidence"]
+    assert bare.drop_columns(said).equals(told.drop_columns(said))
+    assert all(bare[name].null_count == len(bare) for name in said)
 
 
 @pytest.mark.parametrize("since", [START + 42 * DAY, START + 400 * DAY])
