@@ -38,9 +38,8 @@ class Learned:
 
     Attributes
     ----------
-    events : Path
-    labels : Path
-        For models that know risk.
+    events, labels : object
+        Paths or tables; labels are for models that know risk.
     store : Store
     versions : mapping of str to int
         The registered version that each kind of detector got.
@@ -48,8 +47,8 @@ class Learned:
         What is scored, from the first day up to the last; None leaves a side open.
     """
 
-    events: Path
-    labels: Path
+    events: object
+    labels: object
     store: Store
     versions: Mapping[str, int]
     days: tuple[date | None, date | None] = (None, None)

@@ -1,10 +1,14 @@
-"""An object store on this machine, for the tests of what is written there."""
+"""The toys of these tests within reach, and an object store on this machine for what is written there."""
 
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # tests are collected by path
 
 _NUMBERS = itertools.count()
 
