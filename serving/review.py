@@ -282,7 +282,13 @@ def _again(
     """The batch behind a file of scores, with the file's own table, and what differs."""
     since, as_of = (scores[name].cast(pa.int64()).to_numpy() for name in ("since", "as_of"))
     first = int(since.min()) if model.plan.windows.calendar else int(as_of.min()) - 1
-    given = {"labels": request.labels, "since": first, "until": int(as_of.max()), "budget": 0, "explain": 0}
+    given: dict[str, Any] = {
+        "labels": request.labels,
+        "since": first,
+        "until": int(as_of.max()),
+        "budget": 0,
+        "explain": 0,
+    }
     batch = score_batch(model, log, **given, progress=progress)
     place = _places(batch, scores, request.scores)
     kept = scores.select([name for name in scores.column_names if name != "model"])

@@ -121,7 +121,10 @@ def example_events(roles: Roles) -> dict[str, list[Any]]:
     >>> example_events(Roles("user", "at", measures=("paid",)))["at"][0]
     '2026-01-01T08:00:00Z'
     """
-    known = {roles.entity: ["somebody"] * 3, roles.at: [f"2026-01-01T{hour:02}:00:00Z" for hour in (8, 9, 17)]}
+    known: dict[str, list[Any]] = {
+        roles.entity: ["somebody"] * 3,
+        roles.at: [f"2026-01-01T{hour:02}:00:00Z" for hour in (8, 9, 17)],
+    }
     known |= {roles.id: ["first", "second", "third"]} if roles.id else {}
     known |= {name: [1.5, 2.5, None] for name in roles.measures}
     known |= dict(zip(roles.place or (), ([52.5] * 3, [13.4] * 3), strict=False))
