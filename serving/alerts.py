@@ -175,7 +175,7 @@ class Alerts:
     suppressed : int64 array of shape (n,)
         The number of the entry that took the window off the list, 0 for none.
     line : float64 array of shape (n,)
-        The lowest score that was an alert by rank on the row's day, in its team; NaN where there was none.
+        The score that the row has to be under to be no alert by rank; NaN where its day and team have none.
     told : mapping of int to list of Reason
         Reasons that had to be known to tell what is suppressed, by row.
     notes : tuple of str
@@ -229,7 +229,9 @@ def raise_alerts(model: Model, scored: Scored, *, rules: AlertRules, most: int =
     by_rank, suppressed = fill(lists, allowed, Hiding.of(model, rules.suppressions, scoped), reasons)
     chance = lists.drawn(vectors, scored.day, by_rank, otherwise=_BUDGET)
     picks = Picks(by_rank, np.where(by_rank, 1.0, chance))
-    alerts = Alerts(picks, team, suppressed, lists.line(scored.score, by_rank), told, _absent(team, rules))
+    alerts = Alerts(
+        picks, team, suppressed, lists.line(scored.score, by_rank, suppressed > 0), told, _absent(team, rules)
+    )
     if rules.suppressions is None:
         return alerts
     said = rules.suppressions.notes(scored.day, alerts.hidden, int(by_rank.sum()))

@@ -169,6 +169,8 @@ def score_to_file(
     digests: list[str] = []
     use = partial(trace.use, data=batch.fingerprint, rows=len(table))
     _write(table, batch.rejected, request.output, lambda: digests.append(use()))
+    if progress is not None:
+        progress("writing", 1.0)
     told = told_of(batch.report, loaded, counts_of(table))
     told = replace(told, params={"budget_per_day": request.alert_rules.limit()})
     run_id, untracked = trace.run(told, digest=digests[-1])

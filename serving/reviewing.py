@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..audit import Use, record
 from ..errors import BundleError, SchemaError
@@ -20,6 +21,7 @@ from ..features.events import EventLog
 from ..features.sources import open_source
 from ..training.asides import days_of
 from ..training.references import load
+from .alert_lists import line_of
 from .dataset import DatasetError, ScoreDataset, is_dataset, read_scores
 from .leads import noun_of
 from .review import Provenance, leads_in, write_review
@@ -242,7 +244,13 @@ def _again(
     """The batch behind a file of scores, with the file's own table, and what differs."""
     since, as_of = (scores[name].cast(pa.int64()).to_numpy() for name in ("since", "as_of"))
     first = int(since.min()) if model.plan.windows.calendar else int(as_of.min()) - 1
-    given = {"labels": request.labels, "since": first, "until": int(as_of.max()), "budget": 0, "explain": 0}
+    given: dict[str, Any] = {
+        "labels": request.labels,
+        "since": first,
+        "until": int(as_of.max()),
+        "budget": 0,
+        "explain": 0,
+    }
     batch = score_batch(model, log, **given, progress=progress)
     place = _places(batch, scores, request.scores)
     kept = scores.select([name for name in scores.column_names if name != "model"])
@@ -256,14 +264,16 @@ def _again(
 
 
 def _lines(scores: pa.Table, day: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The lowest score that was an alert by rank on each row's day, in its team; NaN where there was none."""
-    teams = scores["team"].to_pylist() if "team" in scores.column_names else [None] * len(day)
-    keys = list(zip(day.tolist(), teams, strict=True))
-    lowest: dict[tuple[int, str | None], float] = {}
-    for key, score, pick in zip(keys, scores["score"].to_pylist(), scores["pick"].to_pylist(), strict=True):
-        if pick == "rank":
-            lowest[key] = min(score, lowest.get(key, score))
-    return np.array([lowest.get(key, np.nan) for key in keys], np.float64)
+    """The score that each row has to be under to be no alert on its day, in its team; NaN where there is none."""
+    bare = pa.chunked_array([pa.nulls(len(day), pa.string())])
+    team, hidden, pick = (
+        scores[name].cast(pa.string()) if name in scores.column_names else bare
+        for name in ("team", "suppressed", "pick")
+    )
+    codes = team.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy().astype(np.int64)
+    by_rank = pc.fill_null(pc.equal(pick, "rank"), fill_value=False).to_numpy()
+    lists = day * (int(codes.max(initial=0)) + 1) + codes
+    return line_of(lists, scores["score"].to_numpy(), by_rank, hidden.is_valid().to_numpy())
 
 
 def _places(batch: ScoredBatch, scores: pa.Table, path: Path | str) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""An object store on this machine and a browser, for the tests of what is written there and read here."""
+"""The toys of these tests within reach, an object store on this machine, and a browser."""
 
 from __future__ import annotations
 

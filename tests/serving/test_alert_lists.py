@@ -100,14 +100,19 @@ def test_reasons_asked_for_later_change_nothing(rows, budgets):
 
 @given(rows_of, BUDGETS, st.randoms())
 def test_the_line_is_the_lowest_alert_of_the_list(rows, budgets, dice):
-    """Each row has the lowest score of an alert on its day in its team, and NaN where there is none."""
+    """Each row has the lowest score of an alert on its day in its team, and NaN where there is none.
+
+    Where others of that score were left out, and not hidden, a row above it need only come down to it.
+    """
     lists, order = lists_of(rows, budgets)
-    score = np.array([dice.random() for _ in rows])
-    alert = np.array([dice.random() < 0.3 for _ in rows], np.bool_)
-    line = lists.line(score, alert)
+    score = np.array([float(dice.randint(0, 3)) for _ in rows])
+    alert, hidden = (np.array([dice.random() < 0.4 for _ in rows], np.bool_) for _ in range(2))
+    line = lists.line(score, alert, hidden)
     for n in range(len(rows)):
-        mine = [score[m] for m in range(len(rows)) if alert[m] and rows[order[m]][:2] == rows[order[n]][:2]]
-        assert (np.isnan(line[n]) and not mine) or line[n] == min(mine)
+        mine = [m for m in range(len(rows)) if rows[order[m]][:2] == rows[order[n]][:2]]
+        lowest = min((score[m] for m in mine if alert[m]), default=np.nan)
+        tied = any(score[m] == lowest and not (alert[m] or hidden[m]) for m in mine) and score[n] > lowest
+        np.testing.assert_equal(line[n], np.nextafter(lowest, np.inf) if tied else lowest)
 
 
 @given(

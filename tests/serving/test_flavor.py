@@ -74,7 +74,8 @@ def model(store):
 def _same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     assert list(left.columns) == list(right.columns)
     np.testing.assert_array_equal(left["score"], right["score"])
-    assert [list(x or []) for x in left["reasons"]] == [list(x or []) for x in right["reasons"]]
+    for told in ("reasons", "evidence"):
+        assert [list(x or []) for x in left[told]] == [list(x or []) for x in right[told]]
 
 
 def test_mlflow_loads_the_champion_and_scores_raw_events(store, model, events, monkeypatch):
@@ -144,7 +145,8 @@ def test_settings_are_those_of_batch_scoring(model, events, params):
     few = events[:800]
     got, want = EventScorer(model).predict(few, params), score_batch(model, few, **(params or {})).table
     assert got["alert"].tolist() == want["alert"].to_pylist()
-    assert got["reasons"].tolist() == want["reasons"].to_pylist()
+    for told in ("reasons", "evidence"):
+        assert got[told].tolist() == want[told].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -374,4 +376,5 @@ def test_mlflow_models_predict_scores_files(model, events, sent, served, tmp_pat
     rows = json.loads((tmp_path / "out.json").read_text())["predictions"]
     want = EventScorer(model).predict(events[:800])
     assert [row["score"] for row in rows] == want["score"].tolist()
-    assert [row["reasons"] for row in rows] == want["reasons"].tolist()
+    for told in ("reasons", "evidence"):
+        assert [row[told] for row in rows] == want[told].tolist()
