@@ -116,8 +116,14 @@ class Drift:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Median then and now, to the width of a cell; NaN where all are null."""
+        """Where the cell of the median begins, then and now, or ends if it is the first; NaN where all are null."""
         return _median(self.cells, self.cells.counts), _median(self.cells, self.now)
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the median lies in the last cell now, which has no end: then it is a bound."""
+        total, last = int(self.now[:-1].sum()), int(self.now[-2])
+        return total > 0 and 2 * last > total
 
     @property
     def direction(self) -> int:
@@ -247,5 +253,5 @@ def _median(cells: Cells, counts: NDArray[np.int64]) -> float:
     if not total:
         return float("nan")
     place = int(np.searchsorted(np.cumsum(counts[:-1]), (total + 1) // 2))
-    low = LOWER_EDGES[cells.start[place]] if place else LOWER_EDGES[max(0, int(cells.start[place]))]
-    return float(low)
+    # The first cell begins at minus infinity; where it ends tells more.
+    return float(LOWER_EDGES[cells.start[place if place else min(1, len(cells.start) - 1)]])

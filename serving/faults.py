@@ -105,7 +105,8 @@ def history_faults(then: EventProfile, earlier: EventProfile, *, days: tuple[int
     """
     first = int(earlier.day.min()) if len(earlier.day) else days[1]
     if first > days[0] + 1:
-        what = f"the events reach back {days[1] - first} days before the period, and the model looks back {days[1] - days[0]}"
+        reach, horizon = days[1] - first, days[1] - days[0]
+        what = f"the events reach back {reach} days before the period, and the model looks back {horizon}"
         todo = "Give the events of the whole horizon; what is compared with one's own past means nothing without it."
         return [Finding("fault", "history", what, "high", todo)]
     found = [hole for hole in _holes(then, earlier, (first, days[1])) if hole.sure == "high"]

@@ -92,7 +92,7 @@ def volume_of(then: EventProfile, now: EventProfile) -> list[Finding]:
         if abs(ratio) <= least:
             continue
         what = f"{word} are {np.exp(ratio):.2f} times what they were on the same days of the week in training"
-        todo = "Hold it against what was planned: a season, a price, a campaign; or ask whether part of the log is missing."
+        todo = "Hold it against what was planned: a season, a price; or ask whether part of the log is missing."
         sure: Literal["high", "fair"] = "high" if abs(ratio) > 2 * least else "fair"
         found.append(Finding(kind, "volume", what, sure, todo))  # type: ignore[arg-type]
     return found

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .drift import Drift
     from .monitoring import Monitored
 
-__all__ = ["ADVICE", "HEADLINES", "Bar", "monitor_page"]
+__all__ = ["ADVICE", "HEADLINES", "SIGNS", "Bar", "medians_of", "monitor_page", "number", "percent"]
 
 _HERE = Path(__file__).parent
 _MOST_FEATURES, _MOST_DAYS = 30, 62
@@ -42,19 +42,20 @@ ADVICE = {
     "fault": "Mend the data and score these days again before anybody acts on their alerts.",
     "change": "Find out whether it will last. If so, train again; the model was made for how people behaved before.",
     "mix": "Look at who came or went. The model still judges those who stayed as before.",
-    "nothing": "The period is like the training, as far as it can be told from so many entities. Nothing has to be done.",
+    "nothing": "The period is like the training, as far as so many entities can tell. Nothing has to be done.",
 }
 SIGNS = {"fault": "✖", "change": "▲", "mix": "◆", "nothing": "✔"}
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A pair of bars of a picture: positions and heights in its units, and what it says when it is pointed at."""
+    """A pair of bars of a picture: positions and heights in its units, its place on the axis, what it says."""
 
     x: float
     wide: float
     then: float
     now: float
+    name: str
     title: str
 
 
@@ -92,6 +93,7 @@ def monitor_page(monitored: Monitored, *, model: str, made: dict[str, str]) -> s
         advice=ADVICE[monitored.verdict],
         signs=SIGNS,
         features=shown,
+        medians=medians_of,
         scores=_score_bars(monitored),
         days=_day_bars(monitored),
         size={"wide": _WIDE, "high": _HIGH, "foot": _FOOT},
@@ -110,17 +112,23 @@ def bars_of(drift: Drift) -> list[Bar]:
     return _bars(then[keep], now[keep], [*names, "null"][keep])
 
 
+def medians_of(drift: Drift) -> tuple[str, str]:
+    """The medians then and now for a reader; in the last cell, which has no end, it is a bound."""
+    then, now = map(number, drift.medians)
+    return then, f"≥ {now}" if drift.beyond else now
+
+
 def percent(share: float | None) -> str:
     """A share for a reader.
 
     Examples
     --------
     >>> percent(0.1234), percent(0.0123), percent(None)
-    ('12 %', '1.2 %', '-')
+    ('12%', '1.2%', '-')
     """
     if share is None:
         return "-"
-    return f"{share:.0%}".replace("%", " %") if share >= 0.1 or share == 0 else f"{share:.1%}".replace("%", " %")
+    return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}"
 
 
 def number(value: float | None) -> str:
@@ -141,7 +149,7 @@ def _bars(then: NDArray[Any], now: NDArray[Any], names: list[str]) -> list[Bar]:
     before, after = (counts / max(1, counts.sum()) for counts in (then, now))
     top, step = max(float(before.max(initial=0)), float(after.max(initial=0)), 1e-9), _WIDE / max(1, len(names))
     return [
-        Bar(round(place * step, 1), round(step, 1), round(_HIGH * b / top, 1), round(_HIGH * a / top, 1),
+        Bar(round(place * step, 1), round(step, 1), round(_HIGH * b / top, 1), round(_HIGH * a / top, 1), name,
             f"{name}: {percent(b)} then, {percent(a)} now")
         for place, (name, b, a) in enumerate(zip(names, before.tolist(), after.tolist(), strict=True))
     ]  # fmt: skip
@@ -166,6 +174,6 @@ def _day_bars(monitored: Monitored) -> list[Bar]:
     top, step = max(float(due.max()), float(now.max()), 1.0), _WIDE / len(day)
     return [
         Bar(round(place * step, 1), round(step, 1), round(_HIGH * b / top, 1), round(_HIGH * a / top, 1),
-            f"{np.datetime64(each, 'D')}: {a:,.0f} events, {b:,.0f} on such days in training")
+            str(np.datetime64(each, "D")), f"{np.datetime64(each, 'D')}: {a:,.0f} events, {b:,.0f} on such days in training")
         for place, (each, b, a) in enumerate(zip(day.tolist(), due.tolist(), now.tolist(), strict=True))
     ]  # fmt: skip

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from ..features.columns import stable_hash, times, to_wall
 from ..features.profile import newcomers, profile_of
@@ -21,6 +20,8 @@ from .slices import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pyarrow as pa
 
     from ..features.events import EventLog
     from ..features.profile import EventProfile
@@ -192,7 +193,8 @@ class Period:
     @property
     def notes(self) -> list[str]:
         """What could not be looked at, and what the door had to say."""
-        found = list(self.batch.report.notes)
+        said = {lie.guard for lie in (self.scores.whole, self.scores.known)}  # it is a finding
+        found = [note for note in self.batch.report.notes if note not in said]
         if self.usual is None:
             found.append("the model keeps no reference of its training: faults are not looked for, nulls not compared; "
                          "train again to have one")  # fmt: skip
@@ -220,4 +222,3 @@ class Period:
     @property
     def _zone(self) -> str:
         return self.model.plan.roles.time_zone
-

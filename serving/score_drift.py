@@ -145,8 +145,10 @@ def score_findings(scores: ScoreDrift) -> list[Finding]:
     """
     whole, known, found = scores.whole, scores.known, []
     if whole.guard is not None:
-        what = f"p-values do not hold: {whole.guard.split(';')[0]}"
-        todo = "Look at who it is; calibrate on newer weeks by training again. Alerts by rate (--fdr) mean less till then."
+        what = f"p-values do not hold: {_said(whole)}"
+        todo = (
+            "Look at who it is; calibrate on newer weeks by training again. Alerts by rate (--fdr) mean less till then."
+        )
         found.append(_finding(what, "high", todo, known=known.guard is not None))
     if whole.moved:
         what = f"scores lie elsewhere than those of the calibration (PSI {whole.psi:.2f}, KS {whole.ks:.2f})"
@@ -157,6 +159,19 @@ def score_findings(scores: ScoreDrift) -> list[Finding]:
         todo = "More: look at whether it is one matter or many. Fewer: ask whether the events behind alerts still come."
         found.append(_finding(what, "fair", todo, known=known.crowded))
     return found
+
+
+def _said(lie: Lie) -> str:
+    watched = lie.validity
+    if watched is None:
+        return ""
+    share, (least, most) = watched.share, watched.promised
+    interval = f"95% interval {share.low:.1%} to {share.high:.1%}"
+    weeks = "" if watched.holds is False else ", in single weeks plainly otherwise"
+    return (
+        f"p <= {watched.level:g} came for {share.value:.1%} of {watched.rows:,} normal windows ({interval}{weeks}), "
+        f"promised were {least:.1%} to {most:.1%}"
+    )
 
 
 def _finding(what: str, sure: Literal["high", "fair"], todo: str, *, known: bool) -> Finding:

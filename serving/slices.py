@@ -1,7 +1,7 @@
 """A period slice by slice: peer groups, and attributes kept for audits, which slice a report and never feed a model.
 
-For each slice: how large it is and was, how many of its entities are new, how many alerts it gets, whether p-values hold
-in it, and how far the feature that moved most would have moved without it. So a reader sees where a change sits, and
+For each slice: how large it is and was, how many of its entities are new, how many alerts it gets, whether p-values
+hold, and how far the feature that moved most would have moved without it. So a reader sees where a change sits, and
 whether a group bears more alerts than its size.
 """
 
@@ -116,9 +116,7 @@ def sliced(
     return [each for name, column in by.items() for each in _of(rows, name, column, most, before.get(name, {}))]
 
 
-def _of(
-    rows: Rows, by: str, column: pa.DictionaryArray, most: Drift | None, before: Mapping[str, int]
-) -> list[Slice]:
+def _of(rows: Rows, by: str, column: pa.DictionaryArray, most: Drift | None, before: Mapping[str, int]) -> list[Slice]:
     code = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     known = np.flatnonzero(code >= 0)
     counts = np.bincount(code[known], minlength=len(column.dictionary))
@@ -156,9 +154,7 @@ def _one(
     )
 
 
-def _without(
-    vectors: Vectors, most: Drift | None, code: NDArray[np.int64], n_values: int
-) -> list[float] | list[None]:
+def _without(vectors: Vectors, most: Drift | None, code: NDArray[np.int64], n_values: int) -> list[float] | list[None]:
     """PSI of a feature over all rows but those of one value, for each value."""
     if most is None:
         return [None] * n_values
@@ -167,7 +163,5 @@ def _without(
     if not most.now[-1]:
         counts[:, -1] = 0
     rest, cut = counts.sum(axis=0) - counts[:-1], tenths(most.cells.counts)
-    found: list[float] = psi(
-        np.add.reduceat(most.cells.counts, cut), np.add.reduceat(rest, cut, axis=1)
-    ).tolist()  # type: ignore[attr-defined]
+    found: list[float] = psi(np.add.reduceat(most.cells.counts, cut), np.add.reduceat(rest, cut, axis=1)).tolist()  # type: ignore[attr-defined]
     return found
