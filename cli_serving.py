@@ -40,6 +40,7 @@ __all__ = ["SERVING_VERBS"]
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Score this day alone; instead of --since and --until.")
 @click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
+@click.option("--shadow/--no-shadow", default=None, help="Let a challenger score beside the champion, as it does.")
 @HOME
 @JSON
 def score(**options: Any) -> None:
@@ -64,6 +65,7 @@ def score(**options: Any) -> None:
         rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
         late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
         block=config.scoring.days["block"],
+        shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
     store = open_store(options["home"])
     written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)

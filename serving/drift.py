@@ -254,4 +254,4 @@ def _median(cells: Cells, counts: NDArray[np.int64]) -> float:
         return float("nan")
     place = int(np.searchsorted(np.cumsum(counts[:-1]), (total + 1) // 2))
     # The first cell begins at minus infinity; where it ends tells more.
-    return float(LOWER_EDGES[cells.start[place if place else min(1, len(cells.start) - 1)]])
+    return float(LOWER_EDGES[cells.start[place or min(1, len(cells.start) - 1)]])

@@ -27,15 +27,18 @@ __all__ = ["changes_of", "mix_of", "newcomer_wave", "volume_of"]
 _LEAST_RATIO = np.log(1.25)
 _NATURAL = 1.5  # times the farthest that as many days of the training were
 _TOLD = 3
+_OF_OTHERS = {"sharing"}
 
 
-def changes_of(drifts: Sequence[Drift]) -> list[Finding]:
+def changes_of(drifts: Sequence[Drift], *, wave: bool = False) -> list[Finding]:
     """One finding for each family that has features which moved among entities that were there before.
 
     Parameters
     ----------
     drifts : sequence of Drift
         Of all features.
+    wave : bool
+        Whether many are new. Then it is they who are on the same vehicles: what a family counts of others is mix.
     """
     todo = (
         "Find out what changed in the world: a season, a campaign, a new way to pay. If it stays, train again; "
@@ -43,7 +46,14 @@ def changes_of(drifts: Sequence[Drift]) -> list[Finding]:
     )
     known = [drift for drift in drifts if drift.moved_known]
     return [
-        Finding("change", "behaviour", _told(family, moved, drifts), _sure(moved, known), todo, tuple(names_of(moved)))
+        Finding(
+            "mix" if wave and family in _OF_OTHERS else "change",
+            "behaviour",
+            _told(family, moved, drifts),
+            _sure(moved, known),
+            todo,
+            tuple(names_of(moved)),
+        )
         for family, moved in _by_family(known).items()
     ]
 

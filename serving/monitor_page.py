@@ -172,8 +172,9 @@ def _day_bars(monitored: Monitored) -> list[Bar]:
     due = expected_slots(monitored.then.events, day).sum(axis=1)
     now = np.array([seen.get(each, 0) for each in day.tolist()], np.float64)
     top, step = max(float(due.max()), float(now.max()), 1.0), _WIDE / len(day)
+    names = [str(np.datetime64(each, "D")) for each in day.tolist()]
     return [
-        Bar(round(place * step, 1), round(step, 1), round(_HIGH * b / top, 1), round(_HIGH * a / top, 1),
-            str(np.datetime64(each, "D")), f"{np.datetime64(each, 'D')}: {a:,.0f} events, {b:,.0f} on such days in training")
-        for place, (each, b, a) in enumerate(zip(day.tolist(), due.tolist(), now.tolist(), strict=True))
+        Bar(round(place * step, 1), round(step, 1), round(_HIGH * b / top, 1), round(_HIGH * a / top, 1), name,
+            f"{name}: {a:,.0f} events, {b:,.0f} on such days in training")
+        for place, (name, b, a) in enumerate(zip(names, due.tolist(), now.tolist(), strict=True))
     ]  # fmt: skip

@@ -179,8 +179,7 @@ def _others(period: Period) -> list[Finding]:
     found = score_findings(period.scores)
     if usual is None:
         return [*changes_of(period.drifts), *found]
-    groups = usual.groups, period.groups_now
+    come = newcomer_wave(period.newcomers, period.usual_newcomers)
     sizes = usual.entities, period.entities
-    moved = [*changes_of(period.drifts), *volume_of(usual.events, period.events)]
-    return [*moved, *found, *newcomer_wave(period.newcomers, period.usual_newcomers),
-            *mix_of(period.drifts, groups, sizes)]  # fmt: skip
+    moved = [*changes_of(period.drifts, wave=bool(come)), *volume_of(usual.events, period.events)]
+    return [*moved, *found, *come, *mix_of(period.drifts, (usual.groups, period.groups_now), sizes)]

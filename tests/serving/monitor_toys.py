@@ -87,14 +87,16 @@ class Plants:
         chosen = pc.if_else(pa.array(self.here), values, self.table[name].combine_chunks())
         return self.table.set_column(self.table.column_names.index(name), name, chosen)
 
-    def _copied(self, rows: np.ndarray, later: int = 0, **columns: object) -> pa.Table:
-        """The log and some of its events once more, under new ids."""
+    def copied(
+        self, rows: np.ndarray, *, later: int = 0, first: int = 10**7, table: pa.Table | None = None, **columns: object
+    ) -> pa.Table:
+        """A log, by default the city's, and some events of the city once more, later and under new ids."""
         more = self.table.filter(pa.array(rows))
-        ids = pa.array(np.arange(more.num_rows) + 10_000_000)
+        ids = pa.array(np.arange(more.num_rows) + first)
         moved = pa.array(more["ts"].cast(pa.int64()).to_numpy() + later).cast(self.table["ts"].type)
         for name, values in {"event_id": ids, "ts": moved, **columns}.items():
             more = more.set_column(more.column_names.index(name), name, values)
-        return pa.concat_tables([self.table, more.cast(self.table.schema)])
+        return pa.concat_tables([self.table if table is None else table, more.cast(self.table.schema)])
 
     def cents(self) -> pa.Table:
         """Amounts a hundred times as large."""
@@ -115,7 +117,7 @@ class Plants:
 
     def copies(self, share: float = 0.2) -> pa.Table:
         """Events that came twice, with new ids."""
-        return self._copied(self.here & (np.random.default_rng(0).random(len(self.at)) < share))
+        return self.copied(self.here & (np.random.default_rng(0).random(len(self.at)) < share))
 
     def hole(self, hours: int = 12, since: int = 2 * 24 + 6) -> pa.Table:
         """Hours without an event."""
@@ -135,7 +137,7 @@ class Plants:
     def twice_the_rides(self) -> pa.Table:
         """Everyone rides twice as much: each ride again, somewhat later."""
         rides = pc.equal(self.table["action"], "ride").to_numpy(zero_copy_only=False)
-        return self._copied(self.here & rides, later=47 * HOUR // 60)
+        return self.copied(self.here & rides, later=47 * HOUR // 60)
 
     def wave(self, share: float = 0.5) -> pa.Table:
         """Newcomers who do what half of the users do."""
@@ -143,7 +145,7 @@ class Plants:
         taken = self.here & np.array([hash_of(name) < share for name in names])
         new = pa.array([f"n{name}" for name, chosen in zip(names, taken, strict=True) if chosen])
         device = self.table.filter(pa.array(taken))["device"]
-        return self._copied(taken, user_id=new, device=pc.binary_join_element_wise("n", device.combine_chunks(), ""))
+        return self.copied(taken, user_id=new, device=pc.binary_join_element_wise("n", device.combine_chunks(), ""))
 
 
 def hash_of(name: str) -> float:
