@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pyarrow.compute as pc
 from peculiar.config import Config
 from peculiar.experiments.simulate import Scenarios, simulate
 from peculiar.features.events import EventLog
+from peculiar.features.profile import EventProfile, profile_of
 from peculiar.serving.alerts import AlertRules
+from peculiar.serving.faults import Finding, faults_of
 from peculiar.serving.monitoring import Monitored, monitored
 from peculiar.serving.period import Period as Watched
 from peculiar.serving.scoring import score_batch
@@ -22,7 +25,10 @@ from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.material import prepare, with_audited
 from peculiar.training.model import Model
 from peculiar.training.splits import Period
-from peculiar.training.usual import usual_of
+from peculiar.training.usual import Usual, usual_of
+
+if TYPE_CHECKING:
+    from peculiar.features.timeline import Timeline
 
 DAY, HOUR = 86_400_000_000, 3_600_000_000
 DAYS, TRAINED = 91, 70
@@ -70,6 +76,16 @@ def watch(city: SimpleNamespace, events: pa.Table, day: int = TRAINED, days: int
     return monitored(Watched(city.model, batch, log, (since, until)))
 
 
+def faults_in(city: SimpleNamespace, events: pa.Table, day: int = TRAINED, days: int = 7) -> list[Finding]:
+    """The faults that the events alone show."""
+    since, until = city.start + day * DAY, city.start + (day + days) * DAY
+    plan, then = city.model.plan, Usual.from_card(city.model.card).events
+    timeline, _, _ = EventLog.open(events, plan.roles).read(since - 28 * DAY, until)
+    known = {"action": plan.roles.action, "actions": plan.actions}
+    now, earlier = profile_of(timeline, (since, until), **known), profile_of(timeline, (0, since), **known)
+    return faults_of(then, now, days=(since // DAY, until // DAY), names=earlier.names)
+
+
 class Plants:
     """What befalls the days ``[first, last)`` of a city's log; each method gives the log with it."""
 
@@ -80,6 +96,7 @@ class Plants:
                 table = table.set_column(place, name, table[name].cast(pa.string()))
         self.table, self.at = table, table["ts"].cast(pa.int64()).to_numpy()
         self.begin = city.start + first * DAY
+        self.plan = city.model.plan
         self.here = (self.at >= self.begin) & (self.at < city.start + last * DAY)
 
     def _with(self, name: str, values: object) -> pa.Table:
@@ -97,6 +114,14 @@ class Plants:
         for name, values in {"event_id": ids, "ts": moved, **columns}.items():
             more = more.set_column(more.column_names.index(name), name, values)
         return pa.concat_tables([self.table if table is None else table, more.cast(self.table.schema)])
+
+    def timeline(self, table: pa.Table) -> Timeline:
+        """A log, read."""
+        return EventLog.open(table, self.plan.roles).read()[0]
+
+    def profile(self, timeline: Timeline, since: int, until: int) -> EventProfile:
+        """The events of a stretch of time."""
+        return profile_of(timeline, (since, until), action=self.plan.roles.action, actions=self.plan.actions)
 
     def cents(self) -> pa.Table:
         """Amounts a hundred times as large."""
