@@ -240,7 +240,7 @@ def budget(**options: Any) -> None:
 @HOME
 @JSON
 @click.pass_context
-def monitor(context: click.Context, **options: Any) -> None:
+def monitor(context: click.Context, /, **options: Any) -> None:
     """Tell a fault of the data, a change of behaviour and other people apart, on days of EVENTS.
 
     Ends with 0 if nothing moved, 3 if the data has a fault, 4 if behaviour changed, 5 if other people are there.

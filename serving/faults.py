@@ -178,7 +178,7 @@ def _units(then: EventProfile, now: EventProfile) -> list[Finding]:
             found.append(_scaled(name, whole, ""))
         elif parts:
             of = ", ".join(then.actions[place] if place < len(then.actions) else "others" for place, _ in parts)
-            found.append(_scaled(name, parts[0][1], f" in events of {of}"))  # type: ignore[arg-type]
+            found.append(_scaled(name, parts[0][1], f" in events of {of}"))
     return found
 
 

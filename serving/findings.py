@@ -92,19 +92,21 @@ def newcomer_wave(share: float | None, usual: float | None) -> list[Finding]:
 
 def volume_of(then: EventProfile, now: EventProfile) -> list[Finding]:
     """Other numbers of events per active entity (behaviour), or of active entities (mix), than on days of training."""
+    rates = [each.events / np.maximum(1, each.active) for each in (then, now)]
+    active = [each.active.astype(np.float64) for each in (then, now)]
+    looks: tuple[tuple[Literal["change", "mix"], str, list[NDArray[np.float64]]], ...] = (
+        ("change", "events per active entity and day", rates),
+        ("mix", "active entities a day", active),
+    )
     found = []
-    for kind, word, of in (
-        ("change", "events per active entity and day", lambda each: each.events / np.maximum(1, each.active)),
-        ("mix", "active entities a day", lambda each: each.active.astype(np.float64)),
-    ):
-        ratio, usual = _against_weekdays(then, of(then), now, of(now))
+    for kind, word, (before, after) in looks:
+        ratio, usual = _against_weekdays(then, before, now, after)
         least = max(_LEAST_RATIO, _NATURAL * usual)
         if abs(ratio) <= least:
             continue
         what = f"{word} are {np.exp(ratio):.2f} times what they were on the same days of the week in training"
         todo = "Hold it against what was planned: a season, a price; or ask whether part of the log is missing."
-        sure: Literal["high", "fair"] = "high" if abs(ratio) > 2 * least else "fair"
-        found.append(Finding(kind, "volume", what, sure, todo))  # type: ignore[arg-type]
+        found.append(Finding(kind, "volume", what, "high" if abs(ratio) > 2 * least else "fair", todo))
     return found
 
 

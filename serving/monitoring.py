@@ -81,7 +81,7 @@ class Monitored:
     def verdict(self) -> Verdict:
         """The worst kind of finding; what is not sure at all does not count."""
         kinds = {finding.kind for finding in self.findings if finding.sure != "low"}
-        return next((kind for kind in ("fault", "change", "mix") if kind in kinds), "nothing")  # type: ignore[return-value]
+        return next((kind for kind in ("fault", "change", "mix") if kind in kinds), "nothing")
 
     @property
     def exit_code(self) -> int:

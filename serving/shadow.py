@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Companion", "Shadow", "challenger_of", "difference_of", "shadow_of"]
 
 _LEVEL = 0.01
+_COLUMNS = ("score", "rank", "alert")
 _UNLIKE = "no shadow: {name} reads other columns or cuts other windows than the champion"
 
 
@@ -178,9 +179,9 @@ def difference_of(parts: Sequence[tuple[Shadow | None, pa.Table]]) -> dict[str, 
     if not there:
         return {}
     shadows = [shadow for shadow, _ in there]
-    columns = [np.concatenate([getattr(each, name) for each in shadows]) for name in ("score", "rank", "alert")]
+    score, rank, alert = (np.concatenate([getattr(each, name) for each in shadows]) for name in _COLUMNS)
     p = [each.p_value for each in shadows if each.p_value is not None]
-    whole = Shadow(shadows[0].model, *columns, np.concatenate(p) if p else None)
+    whole = Shadow(shadows[0].model, score, rank, alert, np.concatenate(p) if p else None)
     return whole.difference(pa.concat_tables([table for _, table in there]))
 
 

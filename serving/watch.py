@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from ..training.labels import Labels
     from ..training.model import Model
     from ..training.references import LoadedModel
     from ..training.store import Store
@@ -126,18 +127,16 @@ def monitor(
     model = loaded.model
     log = EventLog.open(request.events, model.plan.roles)
     since, until = _bounds(model, request.days)
-    rules = {"rules": request.rules, "explain": 0}
-    batch = score_batch(model, log, labels=_risk(model, request), since=since, until=until, **rules, progress=progress)
+    labels = request.labels if model.plan.risky else None
+    batch = score_batch(
+        model, log, labels=labels, since=since, until=until, explain=0, rules=request.rules, progress=progress
+    )
     if not len(batch.vectors):
         message = f"expected events from {_date(model, since)} on, found no window; name days with --since or --day"
         raise ConfigError(message)
     span = since, _last(model, batch) if until is None else until
     batch, notes = as_scored(batch, request.scores, model_name(loaded), _dates(model, span))
-    labels = None
-    if request.labels is not None:
-        delay = int(model.card.get("label_delay", 0))
-        labels = read_labels(request.labels, locate=batch.timeline.locate, delay=delay, zone=batch.timeline.zone)
-    found = monitored(Period(model, batch, log, span, labels))
+    found = monitored(Period(model, batch, log, span, _known(model, batch, request)))
     found = replace(found, notes=(*found.notes, *notes))
     return _written(found, batch, loaded, request, store)
 
@@ -241,9 +240,12 @@ def _features(found: Monitored) -> Mapping[str, list[object]]:
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _risk(model: Model, request: MonitorRequest) -> object | None:
-    """The labels for scoring, if the model has a use for them."""
-    return request.labels if model.plan.risky else None
+def _known(model: Model, batch: ScoredBatch, request: MonitorRequest) -> Labels | None:
+    """The labels, whether the model knows risk or not."""
+    if request.labels is None:
+        return None
+    delay = int(model.card.get("label_delay", 0))
+    return read_labels(request.labels, locate=batch.timeline.locate, delay=delay, zone=batch.timeline.zone)
 
 
 def _bounds(model: Model, days: tuple[date | None, date | None]) -> tuple[int, int | None]:
