@@ -40,6 +40,7 @@ __all__ = ["SERVING_VERBS"]
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Score this day alone; instead of --since and --until.")
 @click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
+@click.option("--shadow/--no-shadow", default=None, help="Let a challenger score beside the champion, as it does.")
 @HOME
 @JSON
 def score(**options: Any) -> None:
@@ -64,6 +65,7 @@ def score(**options: Any) -> None:
         rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
         late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
         block=config.scoring.days["block"],
+        shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
     store = open_store(options["home"])
     written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
@@ -240,6 +242,50 @@ def budget(**options: Any) -> None:
     write_json(options["json_path"], played.to_dict())
 
 
+@click.command()
+@click.argument("events")
+@click.option(
+    "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Whose training it is held to."
+)
+@click.option("--scores", help="What peculiar score wrote of these days, a file or dataset; else they are scored.")
+@LABELS
+@CONFIG
+@click.option("--since", type=click.DateTime(), help="First day; by default the one after training and test.")
+@click.option("--until", type=click.DateTime(), help="The day after the last one; by default until the last event.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="This day alone; instead of --since and --until.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="HTML page to write.")
+@HOME
+@JSON
+@click.pass_context
+def monitor(context: click.Context, /, **options: Any) -> None:
+    """Tell a fault of the data, a change of behaviour and other people apart, on days of EVENTS.
+
+    Ends with 0 if nothing moved, 3 if the data has a fault, 4 if behaviour changed, 5 if other people are there.
+    """
+    from rich.console import Console
+
+    from .config import load_config
+    from .serving.monitor_listing import monitor_listing
+    from .serving.watch import MonitorRequest
+    from .serving.watch import monitor as monitor_period
+    from .training.store import open_store
+
+    names = ("events", "model_uri", "labels", "scores", "output")
+    given = {name: options[name] for name in names}
+    rules = load_config(options["config_path"]).alert_rules()
+    request = MonitorRequest(**given, days=_period(options), rules=rules)
+    with progress_bar("monitoring") as progress:
+        watched = monitor_period(request, open_store(options["home"]), progress=progress)
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)  # into a file or a pipe: as wide as it is made for
+    for part in monitor_listing(watched.monitored, model=watched.model):
+        console.print(part)
+    if watched.untracked:
+        click.echo(f"peculiar: {watched.untracked}", err=True)
+    write_json(options["json_path"], watched.to_dict())
+    context.exit(watched.monitored.exit_code)
+
+
 def _period(options: dict[str, Any]) -> tuple[date | None, date | None]:
     """The first day and the day after the last; a single day is both."""
     if options["day"] is None:
@@ -265,4 +311,5 @@ SERVING_VERBS: tuple[click.Command, ...] = (
     explain,
     review,
     budget,
+    monitor,
 )

@@ -25,6 +25,14 @@ def object_store():
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def monitored_city():
+    """A city with three weeks after the training of its ``model``."""
+    from monitor_toys import watched_city
+
+    return watched_city()
+
+
 @pytest.fixture
 def bucket(object_store, monkeypatch):
     """The address of an empty bucket, which the environment leads to."""
