@@ -95,7 +95,8 @@ def measure(learned: Learned, *, budget: int = 100) -> dict[str, Any]:
     -------
     dict
         For each kind of detector: ``alerts``; of these the shares ``below`` the line without their evidence, ``weak``,
-        and ``emptied`` (below since nothing of the window is left); the median of ``taken`` events and of their
+        ``untold`` (without any reason: as odd as others that places were too few for), and ``emptied`` (below since
+        nothing of the window is left); the median of ``taken`` events and of their
         ``share`` of the window; wall and CPU seconds for a thousand alerts, to tell reasons and to replay them.
     """
     from ..training.references import load
@@ -133,6 +134,7 @@ def _replayed(model: Model, batch: ScoredBatch) -> dict[str, Any]:
         "alerts": len(rows),
         "below": float(done.below.mean()),
         "weak": float(np.mean([any(reason.weak for reason in each) for each in done.reasons])),
+        "untold": float(np.mean([not each for each in done.reasons])),
         "emptied": float(np.isneginf(done.after).mean()),
         "taken": float(np.median(taken)),
         "share": float(np.median(taken / (windows.stop - windows.start))),
