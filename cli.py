@@ -13,7 +13,7 @@ import click
 
 from . import __version__
 from .cli_models import VERBS
-from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MODEL, progress_bar, write_json
+from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MEMORY, MODEL, progress_bar, write_json
 from .cli_serving import SERVING_VERBS
 from .errors import ConfigError, LeakageError, PeculiarError
 
@@ -120,27 +120,32 @@ def train(
 @LABELS
 @click.option("--since", type=click.DateTime(), help="First day to write; events before it are history.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to write.")
+@MEMORY
 @HOME
 @JSON
 def features(**options: Any) -> None:
     """Build the vectors of EVENTS and write them as Parquet, with the plan that says what each column means."""
     from time import perf_counter
 
+    from .features.large import vectors_by_partition
+    from .features.memory import bytes_of
     from .features.output import vectors_to_file
 
     begun = perf_counter()
     log, windows, model = _planned(options)
     zone = log.roles.time_zone
+    how: dict[str, Any] = {
+        "windows": windows,
+        "fitted": None if model is None else (model.plan, model.population),
+        "period": (_midnight(options["since"], zone), _midnight(options["until"], zone)),
+        "noted": _noted(options),
+    }
     with progress_bar("features") as progress:
-        written = vectors_to_file(
-            log,
-            options["output"],
-            windows=windows,
-            fitted=None if model is None else (model.plan, model.population),
-            period=(_midnight(options["since"], zone), _midnight(options["until"], zone)),
-            noted=_noted(options),
-            progress=progress,
-        )
+        if options["memory"]:
+            room = bytes_of(options["memory"])
+            written = vectors_by_partition(log, options["output"], memory=room, **how, progress=progress)
+        else:
+            written = vectors_to_file(log, options["output"], **how, progress=progress)
     if options["model_uri"]:
         _record_use("features", options, written)
     seconds = perf_counter() - begun

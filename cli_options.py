@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BY", "CONFIG", "EVERY", "HOME", "JSON", "LABELS", "MODEL", "progress_bar", "write_json"]
+__all__ = ["BY", "CONFIG", "EVERY", "HOME", "JSON", "LABELS", "MEMORY", "MODEL", "progress_bar", "write_json"]
 
 JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
 CONFIG = click.option(
@@ -32,6 +32,7 @@ EVERY = click.option(
 LABELS = click.option(
     "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far; what is known of it is risk."
 )
+MEMORY = click.option("--memory", help="Take no more memory than this, such as 2GB; split the log on disk.")
 BY = click.option("--by", help="Overrides windows.by: one vector for each run of one value of this column.")
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import CONFIG, HOME, JSON, LABELS, progress_bar, write_json
+from .cli_options import CONFIG, HOME, JSON, LABELS, MEMORY, progress_bar, write_json
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from .serving.batch import ScoringRequest, WrittenScores
+    from .serving.large_run import LargeScores
     from .serving.nightly import WrittenDataset
     from .training.store import Store
 
@@ -41,6 +42,7 @@ __all__ = ["SERVING_VERBS"]
 @click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
 @click.option("--shadow/--no-shadow", default=None, help="Let a challenger score beside the champion, as it does.")
+@MEMORY
 @HOME
 @JSON
 def score(**options: Any) -> None:
@@ -68,7 +70,10 @@ def score(**options: Any) -> None:
         shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
     store = open_store(options["home"])
-    written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
+    if options["memory"]:
+        written: WrittenScores | WrittenDataset | LargeScores = _within(request, store, options["memory"])
+    else:
+        written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
     if written.untracked:
         click.echo(f"peculiar: {written.untracked}", err=True)
     write_json(options["json_path"], written.to_dict())
@@ -83,6 +88,23 @@ def _into_file(request: ScoringRequest, store: Store) -> WrittenScores:
     click.echo(written.report)
     click.echo(oddest(written.table, limit=10))
     click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
+    return written
+
+
+def _within(request: ScoringRequest, store: Store, memory: str) -> LargeScores:
+    from .features.memory import bytes_of
+    from .serving.dataset import is_dataset
+    from .serving.large_run import score_within
+    from .serving.report import oddest
+
+    if is_dataset(str(request.output)):
+        raise click.UsageError("expected a file ending in .parquet as output with --memory, got a dataset")
+    with progress_bar("scoring") as progress:
+        written = score_within(request, store, memory=bytes_of(memory), progress=progress)
+    click.echo(written.report)
+    click.echo(oddest(written.listed, limit=10))
+    rows, alerts = written.counts["rows"], written.counts["alerts"]
+    click.echo(f"{written.output}: {rows:,} rows, {alerts:,} alerts, model {written.model}")
     return written
 
 

@@ -124,6 +124,32 @@ class Partitions:
                 )
         return self.plan.annotated(timeline), report, dropped
 
+    def timeline_of(self, entities: pa.Array) -> Timeline:
+        """The events of some entities of all partitions in one timeline, with all that families note.
+
+        Parameters
+        ----------
+        entities : pyarrow.Array of text
+            So many that their events fit into memory.
+        """
+        everywhere = range(self.store.partitions)
+        timeline, _, _ = self.store.timeline(everywhere, *self.days, entities=entities, spurned=self.spurned)
+        timeline = timeline if self.noted is None else self.noted(timeline)
+        if self.meeting is not None:
+            timeline = replace(timeline, notes={**timeline.notes, **self._met(entities)})
+        return self.plan.annotated(timeline)
+
+    def _met(self, entities: pa.Array) -> dict[str, NDArray[np.float32]]:
+        """What was noted on the events of some entities, partition by partition: the order of their timeline."""
+        assert self.meeting is not None
+        found: dict[str, list[NDArray[np.float32]]] = {}
+        for partition in self.all("meeting"):
+            timeline, _, _ = self.store.timeline(partition, *self.days, spurned=self.spurned)
+            mine = pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)[timeline.owner]
+            for name, note in self.meeting.notes(partition, len(timeline)).items():
+                found.setdefault(name, []).append(note[mine])
+        return {name: np.concatenate(notes) for name, notes in found.items()}
+
     def fit(self, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
         """Learn what everyone does: the population that :meth:`FeaturePlan.fit` would learn of all events at once."""
         population = Population()

@@ -223,12 +223,19 @@ class EventStore:
         there = int(np.count_nonzero(np.diff(timeline.first)))
         return timeline, DataReport(self.manifest.source, len(table), len(timeline), counts, (), there, *span), dropped
 
-    def raw(self, partition: int | range, since: date | None = None, until: date | None = None) -> pa.Table:
+    def raw(
+        self,
+        partition: int | range,
+        since: date | None = None,
+        until: date | None = None,
+        *,
+        entities: pa.Array | None = None,
+    ) -> pa.Table:
         """The rows of a partition as they are stored, by the position that :meth:`timeline` calls ``row``.
 
         Columns ``row`` (in all that came), ``id`` (the log's own, if it has ids), and what timelines are made of.
         """
-        return self._table(partition, since, until, None)
+        return self._table(partition, since, until, entities)
 
     def only(self, files: Iterable[Stored]) -> EventStore:
         """The same store as if it had some of its files alone."""

@@ -6,8 +6,9 @@ few numbers a window are kept in memory until the last partition is scored.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from ..training.asides import days_of
 from .calibrated import p_values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -29,31 +30,101 @@ if TYPE_CHECKING:
     from ..features.events import DataReport
     from ..features.partitions import Partitions
     from ..features.row_groups import RowGroups
+    from ..features.store import EventStore
     from ..features.timeline import Timeline
     from ..features.vectors import Vectors
     from ..training.model import Model
 
     Progress = Callable[[str, float], None]
 
-__all__ = ["ScoredPartitions", "score_partitions"]
+__all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of_partitions"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
 
-@dataclass(frozen=True)
-class ScoredPartitions:
-    """What was written.
+@dataclass
+class Ranking:
+    """Day, score and whose, of every window in the order of (hash of the entity, as_of): 16 bytes each.
 
     Attributes
     ----------
-    rows, entities : int
     report : DataReport
         Of what came in.
+    rows, entities : int
+        So far.
+    digest : tuple of int
+        Sum, parity and number of the hashes of all events; see :attr:`~peculiar.features.timeline.Timeline.digest`.
     """
 
-    rows: int
-    entities: int
     report: DataReport
+    rows: int = 0
+    entities: int = 0
+    digest: tuple[int, int, int] = (0, 0, 0)
+    _dropped: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
+    _days: list[NDArray[np.int32]] = field(default_factory=list)
+    _scores: list[NDArray[np.float64]] = field(default_factory=list)
+    _whose: list[NDArray[np.int32]] = field(default_factory=list)
+    _names: list[pa.Array] = field(default_factory=list)
+
+    def add(self, model: Model, vectors: Vectors, score: NDArray[np.float64]) -> None:
+        """Take in the next windows."""
+        there, whose = np.unique(vectors.entity.indices.to_numpy(), return_inverse=True)
+        self._whose.append((whose + self.entities).astype(np.int32))
+        self._names.append(vectors.entity.dictionary.take(pa.array(there)).cast(pa.large_string()))
+        self._days.append(days_of(vectors, model.plan.windows, model.plan.roles.time_zone).astype(np.int32))
+        self._scores.append(score)
+        self.entities += len(there)
+        self.rows += len(vectors)
+
+    def read(self, timeline: Timeline, report: DataReport, dropped: Mapping[str, NDArray[np.int64]]) -> None:
+        """Take in what is known of a partition's events, and which rows did not come in."""
+        for reason, rows in dropped.items():
+            self._dropped.setdefault(reason, []).append(rows)
+        self.report = self.report.joined(report)
+        total, parity, events = timeline.digest
+        self.digest = (self.digest[0] + total) % 2**64, self.digest[1] ^ parity, self.digest[2] + events
+
+    def rejected(self, store: EventStore) -> pa.Table:
+        """The rows that stayed outside: ``row``, ``reason``, and the columns of those that the door turned away."""
+        tables = [pq.read_table(store.folder / name) for name in store.manifest.rejected]
+        for reason, pieces in self._dropped.items():
+            rows = np.concatenate(pieces)
+            tables.append(pa.table({"row": rows, "reason": pa.array([reason] * len(rows))}))
+        return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+
+    @property
+    def day(self) -> NDArray[np.int32]:
+        """Days since 1970, of each window."""
+        return _joined(self._days, np.int32)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """The score of each window."""
+        return _joined(self._scores, np.float64)
+
+    @property
+    def whose(self) -> NDArray[np.int32]:
+        """The number of each window's entity among the names."""
+        return _joined(self._whose, np.int32)
+
+    @property
+    def names(self) -> pa.Array:
+        """The entities that have windows, large_string."""
+        return pa.concat_arrays(self._names) if self._names else pa.array([], pa.large_string())
+
+    def ranks(self) -> NDArray[np.int64]:
+        """Rank within the day, 1 for the highest score; equal scores in the order of the entity's name and time."""
+        names, day = self.names, self.day
+        if not len(day):
+            return np.empty(0, np.int64)
+        by_name = np.empty(len(names), np.int32)
+        by_name[np.argsort(names.to_numpy(zero_copy_only=False), kind="stable")] = np.arange(len(names))
+        order = np.lexsort((by_name[self.whose], -self.score, day))
+        begins = np.concatenate([[True], np.diff(day[order]) != 0])
+        place = np.arange(len(order))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = place - np.maximum.accumulate(np.where(begins, place, 0)) + 1
+        return rank
 
 
 def score_partitions(  # noqa: PLR0913 - what is scored, where to, and how much of it at a time
@@ -65,7 +136,7 @@ def score_partitions(  # noqa: PLR0913 - what is scored, where to, and how much 
     period: tuple[int | None, int | None] = (None, None),
     most_bytes: int | None = None,
     progress: Progress | None = None,
-) -> ScoredPartitions:
+) -> Ranking:
     """Score all partitions of a log, and rank each day's windows.
 
     Parameters
@@ -86,31 +157,56 @@ def score_partitions(  # noqa: PLR0913 - what is scored, where to, and how much 
 
     Returns
     -------
-    ScoredPartitions
+    Ranking
     """
-    report, ranking = door_report(parts.store, parts.days[1]), _Ranking()
     unranked = output.with_name(f".{output.name}.unranked")
+    how = {"vectors": vectors, "period": period, "most_bytes": most_bytes, "progress": progress}
     try:
-        with row_groups(unranked) as out, _maybe(vectors, model) as kept:
-            for partition in parts.all("scoring", progress):
-                timeline, part, _ = parts.timeline(partition)
-                report = report.joined(part)
-                for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
-                    rows = built.between(*period)
-                    scores = _scores(model, events, rows)
-                    out.write(with_last_event(scores, parts, partition, rows))
-                    ranking.add(model, rows, scores)
-                    if kept is not None:
-                        kept.write(with_last_event(vector_table(rows), parts, partition, rows))
-        _ranked(unranked, output, ranking.ranks())
+        ranking = scores_of_partitions(model, parts, unranked, **how)  # type: ignore[arg-type]
+        rank, done = ranking.ranks(), 0
+        with row_groups(output) as out:
+            for table in row_groups_of(unranked):
+                out.write(table.append_column("rank", pa.array(rank[done : done + len(table)])))
+                done += len(table)
     finally:
         unranked.unlink(missing_ok=True)
-    return ScoredPartitions(ranking.rows, ranking.entities, report)
+    return ranking
+
+
+def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
+    model: Model,
+    parts: Partitions,
+    output: Path,
+    *,
+    vectors: Path | None = None,
+    period: tuple[int | None, int | None] = (None, None),
+    most_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> Ranking:
+    """The same without ranks, which are known when all is scored; see :func:`score_partitions`."""
+    ranking = Ranking(door_report(parts.store, parts.days[1]))
+    with row_groups(output) as out, _maybe(vectors, model) as kept:
+        for partition in parts.all("scoring", progress):
+            timeline, *read = parts.timeline(partition)
+            ranking.read(timeline, *read)
+            for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
+                rows = built.between(*period)
+                scores = _scores(model, events, rows)
+                out.write(with_last_event(scores, parts, partition, rows))
+                ranking.add(model, rows, scores["score"].to_numpy())
+                if kept is not None:
+                    kept.write(with_last_event(vector_table(rows), parts, partition, rows))
+    return ranking
+
+
+def row_groups_of(path: Path) -> Iterator[pa.Table]:
+    """The rows of a Parquet file, a row group at a time."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
 
 
 def _maybe(path: Path | None, model: Model) -> AbstractContextManager[RowGroups | None]:
-    from contextlib import nullcontext
-
     return nullcontext() if path is None else row_groups(path, plan_metadata(model.plan))
 
 
@@ -128,52 +224,5 @@ def _scores(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
     )
 
 
-@dataclass
-class _Ranking:
-    """Day, score and whose, of every window: 16 bytes each."""
-
-    rows: int = 0
-    entities: int = 0
-    _days: list[NDArray[np.int32]] = field(default_factory=list)
-    _scores: list[NDArray[np.float64]] = field(default_factory=list)
-    _whose: list[NDArray[np.int32]] = field(default_factory=list)
-    _names: list[pa.Array] = field(default_factory=list)
-
-    def add(self: Self, model: Model, vectors: Vectors, scores: pa.Table) -> None:
-        there, whose = np.unique(vectors.entity.indices.to_numpy(), return_inverse=True)
-        self._whose.append((whose + self.entities).astype(np.int32))
-        self._names.append(vectors.entity.dictionary.take(pa.array(there)).cast(pa.large_string()))
-        self._days.append(days_of(vectors, model.plan.windows, model.plan.roles.time_zone).astype(np.int32))
-        self._scores.append(scores["score"].to_numpy())
-        self.entities += len(there)
-        self.rows += len(vectors)
-
-    def ranks(self) -> NDArray[np.int32]:
-        """Rank within the day, 1 for the highest score; equal scores in the order of the entity's name and time."""
-        if not self.rows:
-            return np.empty(0, np.int32)
-        names = pa.concat_arrays(self._names)
-        by_name = np.empty(len(names), np.int32)
-        by_name[np.argsort(names.to_numpy(zero_copy_only=False), kind="stable")] = np.arange(len(names))
-        day, score = np.concatenate(self._days), np.concatenate(self._scores)
-        order = np.lexsort((by_name[np.concatenate(self._whose)], -score, day))
-        begins = np.concatenate([[True], np.diff(day[order]) != 0])
-        place = np.arange(len(order))
-        rank = np.empty(len(order), np.int32)
-        rank[order] = place - np.maximum.accumulate(np.where(begins, place, 0)) + 1
-        return rank
-
-
-def _ranked(unranked: Path, output: Path, rank: NDArray[np.int32]) -> None:
-    """The same rows with their ranks, a row group at a time."""
-    with row_groups(output) as out:
-        done = 0
-        for table in _row_groups(unranked):
-            out.write(table.append_column("rank", pa.array(rank[done : done + len(table)].astype(np.int64))))
-            done += len(table)
-
-
-def _row_groups(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
+def _joined(pieces: list[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+    return np.concatenate(pieces) if pieces else np.empty(0, kind)
