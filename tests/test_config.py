@@ -129,6 +129,7 @@ North = "20/day"
 [scoring]
 late = "2d"
 block = "14d"
+shadow = false
 
 [promotion]
 metric = "recall_at_budget"

@@ -129,9 +129,9 @@ def psi(reference: NDArray[np.int64], now: NDArray[np.int64]) -> float:
 
     Examples
     --------
-    >>> psi(np.array([50, 50]), np.array([500, 500]))
+    >>> float(psi(np.array([50, 50]), np.array([500, 500])))
     0.0
-    >>> round(psi(np.array([500, 500]), np.array([200, 800])), 2)
+    >>> round(float(psi(np.array([500, 500]), np.array([200, 800]))), 2)
     0.41
     """
     p, q = (_shares(counts, 0.5) for counts in (reference, now))
@@ -145,7 +145,7 @@ def ks(reference: NDArray[np.int64], now: NDArray[np.int64]) -> float:
 
     Examples
     --------
-    >>> ks(np.array([50, 50]), np.array([20, 80]))
+    >>> float(ks(np.array([50, 50]), np.array([20, 80])))
     0.3
     """
     p, q = (_shares(counts, 0.0) for counts in (reference, now))

@@ -31,12 +31,12 @@ def score_runs(store) -> list:
 
 @pytest.fixture
 def request_of(city, tmp_path):
-    """A request for three days of the city, its output in a folder that is not there yet."""
+    """A request for three days of the city, its output in a folder not there yet; test_shadow has the challenger."""
 
     def made(model: object = "models:/peculiar@champion", events: object = None, **more: object) -> ScoringRequest:
         output = more.pop("output", tmp_path / "out" / "scores.parquet")
         given = city.events if events is None else events
-        return ScoringRequest(given, str(model), output, **{"budget": 3, "days": DAYS, **more})
+        return ScoringRequest(given, str(model), output, **{"budget": 3, "days": DAYS, "shadow": False, **more})
 
     return made
 

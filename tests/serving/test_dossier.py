@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from datetime import datetime
@@ -37,11 +38,11 @@ def _asked(city, name: str, day: datetime, **more: object) -> DossierRequest:
 
 
 def _printed(dossier) -> str:
-    console = Console(width=100, record=True, quiet=True)
-    with console.capture() as capture:
-        for part in dossier_listing(dossier):
-            console.print(part)
-    return capture.get()
+    into = io.StringIO()
+    console = Console(width=100, file=into)
+    for part in dossier_listing(dossier):
+        console.print(part)
+    return into.getvalue()
 
 
 def test_fifty_buses_are_told_with_all_that_a_person_needs(dossier, rider):

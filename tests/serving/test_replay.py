@@ -99,7 +99,7 @@ def test_the_smallest_change_is_told_in_words():
     reasons = replay(model, ten.timeline, ten.vectors, [[told(VEHICLES, seen=10)]], line).reasons
     (change,) = smallest_change(model, ten.timeline, ten.vectors, reasons, line)
     assert change.text == (
-        "with 5 of these 10 events fewer it would not have been an alert: 5 instead of 10 different values of vehicle"
+        "with 5 of these 10 events fewer it would not have been an alert: 5 instead of 10 different vehicles"
     )
 
 
