@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from ..features.partitions import Partitions
     from ..features.timeline import Timeline
-    from ..features.vectors import Vectors
     from ..training.model import Model
     from .alerts import AlertRules, Alerts
     from .large import Ranking
@@ -129,11 +128,12 @@ def _among(  # noqa: PLR0913, PLR0917 - what is looked at, and where it stands
     day, score, whose = ranking.day, ranking.score, ranking.whose
     chosen = np.unique(whose[_highest(day, score, rank, looked_at)])
     rows = np.flatnonzero(np.isin(whose, chosen))
-    timeline = parts.timeline_of(ranking.names.take(pa.array(chosen)).cast(pa.string()))
+    names = ranking.names.take(pa.array(chosen)).cast(pa.string())
+    timeline = parts.timeline_of(names)
     vectors = model.vectors(timeline).between(*period)
     p = p_values_of(model, vectors, timeline, score[rows])
     scored = Scored(vectors, timeline, score[rows], p, day[rows].astype(np.int64), rank[rows])
-    return _Found(scored, rows, _ids(parts, timeline, vectors))
+    return _Found(scored, rows, _ids(parts, timeline, names))
 
 
 def _highest(
@@ -158,10 +158,9 @@ def _beyond(  # noqa: PLR0913, PLR0917 - as _among
     return bool(((taken < places) & (windows > looked_at)).any())
 
 
-def _ids(parts: Partitions, timeline: Timeline, vectors: Vectors) -> Callable[[NDArray[np.int64]], list[str]]:
+def _ids(parts: Partitions, timeline: Timeline, names: pa.Array) -> Callable[[NDArray[np.int64]], list[str]]:
     """What the log calls events by their position in the timeline; the row in the source if it has no ids."""
-    del vectors
-    everywhere, names = range(parts.store.partitions), timeline.entity
+    everywhere = range(parts.store.partitions)
 
     def ids(positions: NDArray[np.int64]) -> list[str]:
         raw = parts.store.raw(everywhere, *parts.days, entities=names)
