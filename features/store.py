@@ -98,7 +98,9 @@ class EventStore:
             message = f"expected a new folder for the event store, {folder} holds files; choose another"
             raise StoreError(message)
         folder.mkdir(parents=True, exist_ok=True)
-        return _saved(cls(folder, Manifest(roles, partitions)))
+        made = cls(folder, Manifest(roles, partitions))
+        _put(folder / "manifest.json", made.manifest.to_json())
+        return made
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -259,7 +261,7 @@ class EventStore:
             found.append(segment[ENTITY].cast(pa.string()).filter(there).combine_chunks())
         return pa.chunked_array(found, pa.string()).unique()
 
-    def active(self, partition: int, day: date) -> pa.Array:
+    def active(self, partition: int | range, day: date) -> pa.Array:
         """The entities of a partition that have events on a day, in no order that matters."""
         found = [segment[ENTITY] for segment in self._segments(partition, day, day + timedelta(days=1))]
         names = [column.cast(pa.string()).unique() for column in found]

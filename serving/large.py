@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from ..training.asides import days_of
 from .calibrated import p_values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -187,8 +187,8 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
     ranking = Ranking(door_report(parts.store, parts.days[1]))
     with row_groups(output) as out, _maybe(vectors, model) as kept:
         for partition in parts.all("scoring", progress):
-            timeline, *read = parts.timeline(partition)
-            ranking.read(timeline, *read)
+            timeline, report, dropped = parts.timeline(partition)
+            ranking.read(timeline, report, dropped)
             for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
                 rows = built.between(*period)
                 scores = _scores(model, events, rows)
@@ -224,5 +224,5 @@ def _scores(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
     )
 
 
-def _joined(pieces: list[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+def _joined(pieces: Sequence[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
     return np.concatenate(pieces) if pieces else np.empty(0, kind)
