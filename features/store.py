@@ -188,7 +188,7 @@ class EventStore:
             return _saved(replace(store, manifest=replace(store.manifest, source=log.source.name)))
 
     def timeline(
-        self, partition: int, since: date | None = None, until: date | None = None, *,
+        self, partition: int | range, since: date | None = None, until: date | None = None, *,
         entities: pa.Array | None = None, spurned: NDArray[np.int64] | None = None,
     ) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:  # fmt: skip
         """The events of a partition, sorted by entity and time, without copies.
