@@ -16,6 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := install --quiet --progress-bar off
 # The lock names every package there is to install: pip resolves nothing, checks each hash and refuses the unlisted.
 PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes --no-compile --only-binary :all:
+# PySpark alone is published without a wheel. It is built by the setuptools of the lock.
+PIP_SPARK := $(PIP_INSTALL) --no-deps --require-hashes --no-compile --no-build-isolation --no-binary :all:
 
 .PHONY: help
 help: ## show this list
@@ -42,9 +44,10 @@ endef
 
 # Byte code is compiled here because Python does not write it later where PYTHONDONTWRITEBYTECODE is set, and start-up
 # would take three times as long. A few packages ship templates that do not compile, hence the `|| true`.
-$(VENV)/.locked: requirements/dev.txt | $(VENV)/.created
+$(VENV)/.locked: requirements/dev.txt requirements/spark.txt | $(VENV)/.created
 	@echo "set-up: packages of $< (some minutes the first time)"
 	@$(BIN)/python -m pip $(PIP_LOCKED) -r $<
+	@$(BIN)/python -m pip $(PIP_SPARK) -r requirements/spark.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
@@ -147,7 +150,9 @@ COMPILE := .cache/uv/bin/uv pip compile --universal --python-version 3.11 --fork
 	@$(PYTHON_FINDER); "$$found" -m venv .cache/uv; .cache/uv/bin/python -m pip $(PIP_INSTALL) uv==$(UV_VERSION)
 
 lock: .cache/uv/bin/uv ## renew requirements/ from pyproject.toml and rivals.in; ARGS=--upgrade moves to the newest versions
-	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra dev --no-emit-package pyspark --output-file requirements/dev.txt
+	@$(COMPILE) requirements/spark.in --constraints requirements/dev.txt --no-emit-package py4j \
+	    --output-file requirements/spark.txt
 	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/run.txt
 	@$(COMPILE) requirements/rivals.in --output-file requirements/rivals.txt
 	@git --no-pager diff --stat -- requirements

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, float], None]
 
-__all__ = ["ScoredPartitions", "score_partitions"]
+__all__ = ["ScoredPartitions", "score_partitions", "scores_of"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -97,7 +97,7 @@ def score_partitions(  # noqa: PLR0913 - what is scored, where to, and how much 
                 report = report.joined(part)
                 for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
                     rows = built.between(*period)
-                    scores = _scores(model, events, rows)
+                    scores = scores_of(model, events, rows)
                     out.write(with_last_event(scores, parts, partition, rows))
                     ranking.add(model, rows, scores)
                     if kept is not None:
@@ -114,7 +114,8 @@ def _maybe(path: Path | None, model: Model) -> AbstractContextManager[RowGroups 
     return nullcontext() if path is None else row_groups(path, plan_metadata(model.plan))
 
 
-def _scores(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
+def scores_of(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
+    """Entity, window, score and p-value of some vectors; ``events`` are those that they were built from."""
     score = model.detector.score(vectors)
     p = p_values_of(model, vectors, events, score)
     return pa.table(
