@@ -66,7 +66,7 @@ class Sample:
         ----------
         entity : pyarrow.Array of text
         """
-        mixed = (stable_hash(entity) ^ (np.uint64(self.seed) * _MIX)) * _MIX
+        mixed = (stable_hash(entity) ^ (np.array([self.seed], np.uint64) * _MIX)) * _MIX
         chosen = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53 < self.share
         named = pc.is_in(entity, value_set=pa.array(self.always, entity.type)).to_numpy(zero_copy_only=False)
         return np.where(named, 1.0, np.where(chosen, 1.0 / self.share, 0.0))
