@@ -40,6 +40,7 @@ __all__ = ["SERVING_VERBS"]
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Score this day alone; instead of --since and --until.")
 @click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
+@click.option("--shadow/--no-shadow", default=None, help="Let a challenger score beside the champion, as it does.")
 @HOME
 @JSON
 def score(**options: Any) -> None:
@@ -64,6 +65,7 @@ def score(**options: Any) -> None:
         rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
         late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
         block=config.scoring.days["block"],
+        shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
     store = open_store(options["home"])
     written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
@@ -145,38 +147,48 @@ def explain(**options: Any) -> None:
 
 
 @click.command()
-@click.argument("scores", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("scores")
 @click.option("--events", help="The log that was scored: a Parquet, CSV or NDJSON file, folder or glob.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="HTML file to write."
 )
 @click.option("--model", "model_uri", help="Which model made the scores; by default the version that they name.")
 @LABELS
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day to review; by default all of SCORES.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last one to review.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Review this day alone.")
 @click.option("--reasons", type=click.IntRange(min=1), default=3, show_default=True, help="Reasons per alert.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Events shown per alert.")
 @click.option("--blind/--open", default=None, help="Leave out scores and ranks; by default where picks are random.")
+@click.option("--mlflow/--no-mlflow", "tracked", default=True, show_default=True, help="Log the page to MLflow, too.")
 @HOME
 @JSON
 def review(**options: Any) -> None:
-    """Put the alerts of SCORES on one HTML page, to be decided on without any network.
+    """Put the alerts of SCORES, a file or a dataset, on one HTML page, to be decided on without any network.
 
-    Each use is on record.
+    The page names people. Each use is on record, and with --mlflow whoever sees the experiment sees the page.
     """
     from .errors import ConfigError
-    from .serving.review import ReviewRequest, review_scores
+    from .serving.reviewing import ReviewRequest, review_scores
     from .training.store import open_store
 
     if options["events"] is None:
         raise ConfigError("expected --events, the log that was scored, got none")
-    names = {"scores", "events", "output", "model_uri", "reasons", "labels", "blind"}
-    request = ReviewRequest(**{name: options[name] for name in names}, most_events=options["limit"])
+    names = {"scores", "events", "output", "model_uri", "reasons", "labels", "blind", "tracked"}
+    given = {name: options[name] for name in names}
+    request = ReviewRequest(**given, most_events=options["limit"], days=_period(options))
     with progress_bar("reviewing") as progress:
         written = review_scores(request, open_store(options["home"]), progress=progress)
     for note in written.notes:
         click.echo(f"  note: {note}")
-    how = "blind, since some were drawn at random" if written.blind and options["blind"] is None else ""
-    click.echo(f"{written.output}: {written.alerts:,} alerts, {written.size / 1e6:.1f} MB, model {written.model}"
-               f"{f'; {how}' if how else ''}")  # fmt: skip
+    if written.untracked:
+        click.echo(f"peculiar: {written.untracked}", err=True)
+    how = "; blind, since some were drawn at random" if written.blind and options["blind"] is None else ""
+    size = f"{written.size / 1e6:.1f} MB, model {written.model}"
+    click.echo(f"{written.output}: {written.alerts:,} alerts, {size}{how}")
+    click.echo("open it in a browser; it names people, so keep it as safe as the log")
+    if written.run_id:
+        click.echo(f"in MLflow: run {written.run_id}, artifact review/{written.output.name}")
     write_json(options["json_path"], written.to_dict())
 
 
@@ -187,13 +199,16 @@ def review(**options: Any) -> None:
 @click.option(
     "--labels", type=click.Path(path_type=Path, exists=True), help="All trouble in the time of SCORES, not verdicts."
 )
+@click.option("--events", help="The log that was scored, for labels that name events alone.")
+@click.option("--team", help="Only the windows of this team of SCORES.")
 @CONFIG
 @HOME
 @JSON
 def budget(**options: Any) -> None:
     """Show what other budgets would bring: alerts and cases a day, expected precision and recall.
 
-    On the windows that the version was judged on, or on a later file of SCORES with the verdicts that came in since.
+    On the windows that the version was judged on, or on SCORES that were made later, a file or a dataset, with the
+    verdicts that came in since.
     """
     from rich.console import Console
 
@@ -204,6 +219,8 @@ def budget(**options: Any) -> None:
 
     if options["labels"] is not None and options["scores"] is None:
         raise ConfigError("expected SCORES with --labels, got labels alone; a version was judged by its own")
+    if options["team"] is not None and options["scores"] is None:
+        raise ConfigError("expected SCORES with --team, got a team alone; what a version was judged on knows no teams")
     config = load_config(options["config_path"])
     rules = config.alert_rules()
     request = BudgetRequest(
@@ -211,9 +228,11 @@ def budget(**options: Any) -> None:
         name=config.store.model,
         scores=options["scores"],
         labels=options["labels"],
+        events=options["events"],
         budgets=options["at"],
         per=rules.per,
         gap=rules.case_gap,
+        team=options["team"],
     )
     played = play_budgets(request, open_store(options["home"], experiment=config.store.experiment))
     console = Console()
@@ -221,6 +240,50 @@ def budget(**options: Any) -> None:
     for part in budget_listing(played):
         console.print(part)
     write_json(options["json_path"], played.to_dict())
+
+
+@click.command()
+@click.argument("events")
+@click.option(
+    "--model", "model_uri", default="models:/peculiar@champion", show_default=True, help="Whose training it is held to."
+)
+@click.option("--scores", help="What peculiar score wrote of these days, a file or dataset; else they are scored.")
+@LABELS
+@CONFIG
+@click.option("--since", type=click.DateTime(), help="First day; by default the one after training and test.")
+@click.option("--until", type=click.DateTime(), help="The day after the last one; by default until the last event.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="This day alone; instead of --since and --until.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="HTML page to write.")
+@HOME
+@JSON
+@click.pass_context
+def monitor(context: click.Context, /, **options: Any) -> None:
+    """Tell a fault of the data, a change of behaviour and other people apart, on days of EVENTS.
+
+    Ends with 0 if nothing moved, 3 if the data has a fault, 4 if behaviour changed, 5 if other people are there.
+    """
+    from rich.console import Console
+
+    from .config import load_config
+    from .serving.monitor_listing import monitor_listing
+    from .serving.watch import MonitorRequest
+    from .serving.watch import monitor as monitor_period
+    from .training.store import open_store
+
+    names = ("events", "model_uri", "labels", "scores", "output")
+    given = {name: options[name] for name in names}
+    rules = load_config(options["config_path"]).alert_rules()
+    request = MonitorRequest(**given, days=_period(options), rules=rules)
+    with progress_bar("monitoring") as progress:
+        watched = monitor_period(request, open_store(options["home"]), progress=progress)
+    console = Console()
+    console = console if console.is_terminal else Console(width=100)  # into a file or a pipe: as wide as it is made for
+    for part in monitor_listing(watched.monitored, model=watched.model):
+        console.print(part)
+    if watched.untracked:
+        click.echo(f"peculiar: {watched.untracked}", err=True)
+    write_json(options["json_path"], watched.to_dict())
+    context.exit(watched.monitored.exit_code)
 
 
 def _period(options: dict[str, Any]) -> tuple[date | None, date | None]:
@@ -248,4 +311,5 @@ SERVING_VERBS: tuple[click.Command, ...] = (
     explain,
     review,
     budget,
+    monitor,
 )

@@ -108,15 +108,16 @@ class AlertsSection(_Section):
 
 
 class ScoringSection(_Section):
-    """``[scoring]``: of datasets: days before the first that are scored again, and days scored in one pass."""
+    """``[scoring]``: days of a dataset to score again, days scored in one pass; whether a challenger scores, too."""
 
     late: str = Field("0d", pattern=r"^\d+d$")
     block: str = Field("60d", pattern=r"^[1-9]\d*d$")
+    shadow: bool = True
 
     @property
     def days(self) -> dict[str, int]:
         """The settings as numbers of days."""
-        return {name: int(value[:-1]) for name, value in self.model_dump().items()}
+        return {name: int(getattr(self, name)[:-1]) for name in ("late", "block")}
 
 
 class PromotionSection(_Section):

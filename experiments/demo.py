@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.compute as pc
+from rich.console import Console
 
 from ..config import Config
 from ..features.events import EventLog
 from ..serving.batch import ScoringRequest, WrittenScores, score_to_file
+from ..serving.dossier import DossierRequest, explain_entity
+from ..serving.dossier_listing import dossier_listing
 from ..serving.report import OddEntity, oddest_entities
+from ..serving.reviewing import ReviewRequest, review_batch
 from ..serving.ui import comparison_url
+from ..training.references import load
 from ..training.store import open_store
 from ..training.train import TrainingResult, train
 from .simulate import write_simulation
@@ -22,6 +28,7 @@ from .simulate import write_simulation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..serving.scoring import ScoredBatch
     from ..training.store import Store
 
     Say = Callable[[str], None]
@@ -33,6 +40,8 @@ STORIES = {"fifty_buses": "fifty buses in a day", "odd_basket": "the odd basket"
 _DAYS = 60
 _TRIALS = 4  # enough to show the search; a real training takes more
 _SHOWN = 10
+_FEW = 5  # alerts a day on the page, and events of the dossier: so that the demo ends soon
+_CHAMPION = "models:/peculiar@champion"
 
 
 def run_demo(  # noqa: PLR0913 - the size, the seed and the two voices are separate questions
@@ -75,7 +84,7 @@ def run_demo(  # noqa: PLR0913 - the size, the seed and the two voices are separ
 def _score(home: Path, store: Store, first: date, progress: Progress | None) -> WrittenScores:
     request = ScoringRequest(
         events=home / "events.parquet",
-        model_uri="models:/peculiar@champion",
+        model_uri=_CHAMPION,
         output=home / "scores.parquet",
         budget=20,
         days=(first, None),
@@ -94,6 +103,7 @@ def _tell(home: Path, store: Store, done: tuple[TrainingResult, WrittenScores], 
     stories = {story: _places(everyone, planted, story) for story in STORIES}
     for story, places in stories.items():
         say(_story(story, places, {odd.entity: odd for odd in everyone}))
+    _show(home, store, (scored, _to_show(everyone, stories)), say)
     say(f"Scores of all {scored.table.num_rows:,} user-days: {scored.output}")
     say(f"Compare the models in MLflow: peculiar ui --home {home}\n  then open {comparison_url(store)}")
     return {
@@ -102,6 +112,39 @@ def _tell(home: Path, store: Store, done: tuple[TrainingResult, WrittenScores], 
         "oddest": [odd.entity for odd in shown],
         "stories": stories,
     }
+
+
+def _to_show(everyone: list[OddEntity], stories: dict[str, dict[str, int]]) -> OddEntity:
+    """The first of the users of the stories; the oddest of all if none of them acted."""
+    places = [place for users in stories.values() for place in users.values()]
+    return everyone[min(places, default=1) - 1]
+
+
+def _show(home: Path, store: Store, told: tuple[WrittenScores, OddEntity], say: Say) -> None:
+    """One dossier in full, and a page with the first few alerts of each day."""
+    scored, odd = told
+    day = datetime.fromisoformat(odd.day)
+    say(f"5. One of them in full, as 'peculiar explain {odd.entity} --at {odd.day}' prints it:")
+    dossier = explain_entity(DossierRequest(odd.entity, day, home / "events.parquet", _CHAMPION), store)
+    paper = io.StringIO()
+    console = Console(width=100, file=paper)
+    for part in dossier_listing(dossier, limit=_FEW):
+        console.print(part)
+    say(_indent("\n".join(line.rstrip() for line in paper.getvalue().splitlines())))
+    written = review_batch(
+        load(store, _CHAMPION),
+        _first_of_each_day(scored.batch),
+        EventLog.open(home / "events.parquet"),
+        ReviewRequest(home / "scores.parquet", home / "events.parquet", home / "review.html"),
+        store,
+        counts=(scored.table.num_rows, scored.alerts),
+    )
+    say(f"Review page of the first {_FEW} of each day, {written.alerts} alerts; open it in a browser: {written.output}")
+
+
+def _first_of_each_day(batch: ScoredBatch) -> ScoredBatch:
+    few = pc.and_(batch.table["alert"], pc.less_equal(batch.table["rank"], _FEW))
+    return replace(batch, table=batch.table.set_column(batch.table.column_names.index("alert"), "alert", few))
 
 
 def _entry(place: int, odd: OddEntity, planted: dict[str, str]) -> str:

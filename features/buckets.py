@@ -131,7 +131,7 @@ def built(
     A worker has a core to itself only if it does not take its neighbours'.
     """
     for part in in_parts(bucket.timeline, plan, most_bytes):
-        vectors = plan.vectors(part, population, threads=1).between(since, None)
+        vectors = plan.vectors(part, population, threads=1, since=since).between(since, None)
         if len(vectors):
             yield part, vectors
 

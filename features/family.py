@@ -6,6 +6,7 @@ it emits for a given log and fills their columns, snapshot by snapshot, in one l
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -33,7 +34,23 @@ __all__ = [
     "Rememberer",
     "Shape",
     "Witness",
+    "plural",
 ]
+
+
+def plural(column: str) -> str:
+    """What several values of a column are called: its plural, if its name is one English word in the singular.
+
+    Examples
+    --------
+    >>> plural("vehicle"), plural("category"), plural("address_id")
+    ('vehicles', 'categories', 'values of address_id')
+    """
+    if not re.fullmatch(r"[a-z]{3,}(?<!s)", column):
+        return f"values of {column}"
+    if re.search(r"[^aeiou]y$", column):
+        return f"{column[:-1]}ies"
+    return f"{column}es" if column.endswith(("ch", "sh", "x", "z")) else f"{column}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +93,12 @@ class Feature:
     level: bool = False
 
     def told(self, value: str) -> str:
-        """The phrase with a value in it; braces of a column's own name stay as they are."""
-        return self.phrase.replace("{value}", value)
+        """The phrase with a value in it, of one in the singular; braces of a column's own name stay as they are."""
+        phrase = self.phrase
+        if value == "1":
+            phrase = phrase.replace(f"{{value}} different {plural(self.subject)}", f"{{value}} {self.subject}")
+            phrase = re.sub(r"^(\{value\} (?:.*? )?)(event|value)s\b", r"\1\2", phrase, count=1)
+        return phrase.replace("{value}", value)
 
 
 @dataclass(frozen=True, slots=True)

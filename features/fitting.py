@@ -17,7 +17,6 @@ from .snapshots import snapshots_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .family import FeatureFamily
     from .plan import FeaturePlan
     from .timeline import Timeline
 
@@ -112,8 +111,5 @@ class _Filling:
         """The plan up to here without families before it whose numbers nobody judges."""
         if not self.begin:
             return replace(self.plan, families=self.plan.families[: self.end])
-        earlier = [family for family in self.plan.families[: self.begin] if self._is_judged(family)]
+        earlier = [family for family in self.plan.families[: self.begin] if family in self.plan.judged.families]
         return replace(self.plan, families=(*earlier, *self.plan.families[self.begin : self.end]))
-
-    def _is_judged(self, family: FeatureFamily) -> bool:
-        return any(feature.level for feature in self.plan.by_family[family.name])

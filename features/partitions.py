@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pyarrow.compute as pc
 
 from .fitting import fit_passes
 from .meeting import Meeting, meeting_places
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import date
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from .events import DataReport
@@ -99,13 +101,27 @@ class Partitions:
                 made = replace(made, meeting=_met(made, meeting, progress))
             yield made
 
-    def timeline(self, partition: int) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:
-        """The events of a partition with all that families note, what came in, and which rows did not by reason."""
-        timeline, report, dropped = self.store.timeline(partition, *self.days, spurned=self.spurned)
+    def timeline(
+        self, partition: int, *, entities: pa.Array | None = None
+    ) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:
+        """The events of a partition with all that families note, what came in, and which rows did not by reason.
+
+        Parameters
+        ----------
+        partition : int
+        entities : pyarrow.Array of text, optional
+            Only of these.
+        """
+        wanted = None if self.meeting is not None else entities
+        timeline, report, dropped = self.store.timeline(partition, *self.days, entities=wanted, spurned=self.spurned)
         timeline = timeline if self.noted is None else self.noted(timeline)
         if self.meeting is not None:
             told = self.meeting.notes(partition, len(timeline))
             timeline = replace(timeline, notes={**timeline.notes, **told})
+            if entities is not None:
+                timeline = timeline.of_entities(
+                    pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)
+                )
         return self.plan.annotated(timeline), report, dropped
 
     def fit(self, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
@@ -121,7 +137,13 @@ class Partitions:
         return population
 
     def vectors(
-        self, timeline: Timeline, population: Population, *, most_bytes: int | None = None, threads: int | None = None
+        self,
+        timeline: Timeline,
+        population: Population,
+        *,
+        most_bytes: int | None = None,
+        threads: int | None = None,
+        since: int | None = None,
     ) -> Iterator[tuple[Timeline, Vectors]]:
         """The vectors of a partition, in the order of (hash of the entity, as_of), some entities at a time.
 
@@ -133,6 +155,8 @@ class Partitions:
         most_bytes : int, optional
             About so many bytes of vectors at a time; one entity's are never parted.
         threads : int, optional
+        since : int, optional
+            Only of windows that end after this, microseconds since 1970 UTC.
 
         Yields
         ------
@@ -141,7 +165,7 @@ class Partitions:
         vectors : Vectors
         """
         for part in in_parts(timeline, self.plan, most_bytes):
-            yield part, self.plan.vectors(part, population, threads=threads)
+            yield part, self.plan.vectors(part, population, threads=threads, since=since)
 
     def read(self, partition: int) -> Timeline:
         """The events of a partition as they are in the store, with what is known of them from elsewhere."""
@@ -149,8 +173,8 @@ class Partitions:
         return timeline if self.noted is None else self.noted(timeline)
 
     def all(self, what: str, progress: Callable[[str, float], None] | None = None) -> Iterator[int]:
-        """The number of each partition, one after the other."""
-        for partition in range(self.store.partitions):
+        """The number of each partition that has an event, one after the other."""
+        for partition in self.store.filled:
             yield partition
             if progress:
                 progress(what, (partition + 1) / self.store.partitions)

@@ -30,6 +30,7 @@ _DAY = 86_400_000_000
 SLOTS = 48  # half hours: some zones are off by one
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _MOST_VALUES = 256
+_SOURCE = 0.02  # of the events: a value that as many have may be a source of its own
 _LEAST_AMOUNTS = 100
 
 
@@ -57,6 +58,8 @@ class EventProfile:
         The share of the commonest value of each measure among those that are not null.
     values : mapping of str to dict of str to int
         Each dimension's commonest values: hash, in hexadecimal, to count.
+    holders : mapping of str to dict of str to int
+        By how many entities those values were had that at least 2 % of the events have.
     names : mapping of str to str
         What those hashes stand for; known while the events are there, and never written down.
     """
@@ -73,6 +76,7 @@ class EventProfile:
     amounts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     constant: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    holders: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +100,7 @@ class EventProfile:
             "amounts": amounts,
             "constant": dict(self.constant),
             "values": {name: dict(counts) for name, counts in self.values.items()},
+            "holders": {name: dict(counts) for name, counts in self.holders.items()},
         }
 
     @classmethod
@@ -107,7 +112,7 @@ class EventProfile:
         slots = np.array([_numbers(row) for row in plain["slots"]], np.int64).reshape(len(day), SLOTS)
         amounts = {name: np.array([_numbers(row) for row in rows]) for name, rows in plain["amounts"].items()}
         blanks = {name: np.array(counts, np.int64) for name, counts in plain["blanks"].items()}
-        columns = (blanks, amounts, plain["constant"], plain["values"])
+        columns = (blanks, amounts, plain["constant"], plain["values"], plain["holders"])
         counted = (day, events, active, slots, by_action, plain["repeats"])
         return cls(tuple(plain["actions"]), plain["entities"], *counted, *columns)
 
@@ -157,6 +162,7 @@ def profile_of(
         amounts={name: _amounts(values[rows], done, kinds) for name, values in timeline.measures.items()},
         constant={name: _commonest(values[rows]) for name, values in timeline.measures.items()},
         values={name: counts for name, (counts, _) in tables.items()},
+        holders={name: _holders(codes, timeline, rows) for name, codes in timeline.dimensions.items()},
         names={key: name for _, names in tables.values() for key, name in names.items()},
     )
 
@@ -218,6 +224,19 @@ def _values(codes: Codes, rows: NDArray[np.intp]) -> tuple[dict[str, int], dict[
     keys = [f"{key:016x}" for key in codes.keys[top].tolist()]
     names = codes.values.take(top).to_pylist() if len(top) else []
     return dict(zip(keys, counts[top].tolist(), strict=True)), dict(zip(keys, names, strict=True))
+
+
+def _holders(codes: Codes, timeline: Timeline, rows: NDArray[np.intp]) -> dict[str, int]:
+    """How many entities had each value that many events have: one flag for each such value and entity."""
+    taken = codes.codes[rows]
+    counts = np.bincount(taken[taken >= 0], minlength=len(codes.values))
+    top = np.flatnonzero((counts > 0) & (counts >= _SOURCE * len(rows)))
+    place = np.full(len(codes.values) + 1, len(top))
+    place[top] = np.arange(len(top))
+    had = np.zeros((len(timeline.entity), len(top) + 1), np.bool_)
+    had[timeline.owner[rows], place[taken]] = True
+    keys = [f"{key:016x}" for key in codes.keys[top].tolist()]
+    return dict(zip(keys, had[:, :-1].sum(axis=0).tolist(), strict=True))
 
 
 def _repeats(timeline: Timeline, rows: NDArray[np.intp]) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from .timeline import Arrivals
 
-__all__ = ["ENTITY", "MOST_PARTITIONS", "Piece", "partition_of", "read_segments", "segment_file"]
+__all__ = ["ENTITY", "MOST_PARTITIONS", "Piece", "offsets_of", "partition_of", "read_segments", "segment_file"]
 
 MOST_PARTITIONS = 4096
 ENTITY, AT, ID, ROW, BARE, PEER, PLACE = "entity", "at", "id", "row", "bare", "peer", ("latitude", "longitude")
@@ -135,21 +137,26 @@ def segment_file(batches: Iterator[pa.RecordBatch]) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def read_segments(path: Path, partition: int | range) -> list[pa.Table]:
-    """The events of one partition in a file, or of some that follow each other; those without any are left out."""
-    numbers = range(partition, partition + 1) if isinstance(partition, int) else partition
-    with pa.memory_map(str(path)) as file:
-        size = file.size()
-        file.seek(size - _TAIL)
+def offsets_of(path: Path) -> NDArray[np.int64]:
+    """Where each partition's segment begins in a file, and where the last one ends."""
+    with path.open("rb") as file:
+        file.seek(-_TAIL, os.SEEK_END)
         length = int.from_bytes(file.read(_TAIL), "little")
-        file.seek(size - _TAIL - length)
-        offsets = json.loads(file.read(length))
-        found = []
-        for lo, hi in zip(offsets[numbers.start : numbers.stop], offsets[numbers.start + 1 :], strict=False):
+        file.seek(-_TAIL - length, os.SEEK_END)
+        return np.array(json.loads(file.read(length)), np.int64)
+
+
+def read_segments(path: Path, offsets: NDArray[np.int64]) -> list[pa.Table]:
+    """The segments between each two offsets of a file; those of no length are left out."""
+    if offsets[0] == offsets[-1]:
+        return []
+    found = []
+    with pa.memory_map(str(path)) as file:
+        for lo, hi in pairwise(offsets.tolist()):
             if lo < hi:
                 file.seek(lo)
                 found.append(pa.ipc.open_stream(file.read_buffer(hi - lo)).read_all())
-        return found
+    return found
 
 
 def _dense(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

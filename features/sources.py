@@ -274,10 +274,10 @@ def open_source(source: object) -> Source:
     Parameters
     ----------
     source : str, Path, or anything that speaks Arrow
-        A file, a folder of Parquet files, a glob of Parquet, CSV or NDJSON files, here or in an object store
-        (``s3://bucket/events/*.csv``); a file with a SQL query (``.sql``), of the database that the environment
-        variable ``PECULIAR_DATABASE`` names; a pandas or polars frame; a pyarrow table, batch or reader; any object
-        with ``__arrow_c_stream__``.
+        A file, a folder of Parquet files (what begins with ``_`` or ``.`` is passed over), a glob of Parquet, CSV or
+        NDJSON files, here or in an object store (``s3://bucket/events/*.csv``); a file with a SQL query (``.sql``), of
+        the database that the environment variable ``PECULIAR_DATABASE`` names; a pandas or polars frame; a pyarrow
+        table, batch or reader; any object with ``__arrow_c_stream__``.
 
     Raises
     ------
@@ -315,7 +315,8 @@ def _files(pattern: str) -> Source:
         scheme = f"{pattern.partition('://')[0]}://"
         store, paths = files_at(pattern)
         if not (set(paths) & {pattern.removeprefix(scheme)} or set("*[") & set(pattern)):
-            paths = tuple(path for path in paths if path.endswith(".parquet"))  # a folder
+            below = len(file_system(pattern)[1])
+            paths = tuple(path for path in paths if path.endswith(".parquet") and _seen(path[below:]))  # a folder
     else:
         paths = _matches(file_system(pattern)[1] if pattern.startswith("file://") else pattern)
     if not paths:
@@ -337,10 +338,15 @@ def _files(pattern: str) -> Source:
 def _matches(pattern: str) -> tuple[str, ...]:
     path = Path(pattern)
     if path.is_dir():
-        return tuple(sorted(str(file) for file in path.rglob("*.parquet")))
+        return tuple(sorted(str(file) for file in path.rglob("*.parquet") if _seen(str(file.relative_to(path)))))
     if path.is_file():
         return (pattern,)
     return tuple(sorted(found for found in glob.glob(pattern, recursive=True) if Path(found).is_file()))  # noqa: PTH207 - absolute patterns
+
+
+def _seen(below: str) -> bool:
+    """Whether a file of a folder is data: what begins with _ or . is something else, as for Spark and Arrow."""
+    return not any(name.startswith(("_", ".")) for name in below.split("/"))
 
 
 def _kind(path: str) -> str | None:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -32,13 +33,13 @@ from .events import DataReport
 from .holdings import Manifest, Stored, StoreError
 from .output import beside, parquet_bytes
 from .recall import admitted, arrivals_of, no_rows, only_of
-from .segments import BARE, ID, MOST_PARTITIONS, ROW, Piece, read_segments, segment_file
+from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Piece, offsets_of, read_segments, segment_file
 from .sources import expected_rows, in_pieces, signature
 from .timeline import sort_events
 from .whole import Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,6 +80,7 @@ class EventStore:
 
     folder: Path
     manifest: Manifest
+    _known: dict[str, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def create(cls, folder: Path, roles: Roles, *, partitions: int) -> Self:
@@ -128,6 +130,12 @@ class EventStore:
     def bytes(self) -> int:
         """Size of the events on disk."""
         return sum(file.bytes for file in self.manifest.files)
+
+    @cached_property
+    def filled(self) -> list[int]:
+        """The partitions that have an event."""
+        sizes = [np.diff(self._offsets(file, range(self.partitions))) for file in self.manifest.files]
+        return np.flatnonzero(np.any(sizes, axis=0)).tolist() if sizes else []
 
     def days(self) -> list[date]:
         """The days that have events, in order."""
@@ -207,7 +215,9 @@ class EventStore:
         kept, out = admitted(table, self.manifest.whole, spurned)
         timeline, copies = sort_events(arrivals_of(table, self.manifest.roles), kept)
         rows = table[ROW].to_numpy()
-        dropped = {reason: rows[at] for reason, at in (out | copies).items() if len(at)}
+        nobody = np.empty(0, np.intp)
+        both = {reason: (out.get(reason, nobody), copies.get(reason, nobody)) for reason in (*out, *copies)}
+        dropped = {reason: rows[np.concatenate(at)] for reason, at in both.items() if sum(map(len, at))}
         counts = {reason: len(at) for reason, at in dropped.items()}
         span = (int(timeline.at.min()), int(timeline.at.max())) if len(timeline) else (None, None)
         there = int(np.count_nonzero(np.diff(timeline.first)))
@@ -219,6 +229,34 @@ class EventStore:
         Columns ``row`` (in all that came), ``id`` (the log's own, if it has ids), and what timelines are made of.
         """
         return self._table(partition, since, until, None)
+
+    def only(self, files: Iterable[Stored]) -> EventStore:
+        """The same store as if it had some of its files alone."""
+        return replace(self, manifest=replace(self.manifest, files=tuple(files)))
+
+    def touched(self, partition: int | range, day: date, name: str) -> pa.Array:
+        """The values of a dimension in the events of a day."""
+        column = f"d:{name}"
+        found = [segment[column] for segment in self._segments(partition, day, day + timedelta(days=1))]
+        return (
+            pa.chunked_array([each.cast(pa.string()).combine_chunks() for each in found], pa.string())
+            .unique()
+            .drop_null()
+        )
+
+    def touching(self, day: date, name: str, values: pa.Array) -> pa.Array:
+        """The entities that have events at some values of a dimension on a day."""
+        column, found = f"d:{name}", []
+        for segment in self._segments(range(self.partitions), day, day + timedelta(days=1)):
+            there = pc.is_in(segment[column].cast(pa.string()), value_set=values)
+            found.append(segment[ENTITY].cast(pa.string()).filter(there).combine_chunks())
+        return pa.chunked_array(found, pa.string()).unique()
+
+    def active(self, partition: int, day: date) -> pa.Array:
+        """The entities of a partition that have events on a day, in no order that matters."""
+        found = [segment[ENTITY] for segment in self._segments(partition, day, day + timedelta(days=1))]
+        names = [column.cast(pa.string()).unique() for column in found]
+        return pa.concat_arrays(names).unique() if names else pa.array([], pa.string())
 
     def forget(self, before: date) -> EventStore:
         """Delete all days before one, for good; the names in them are gone with them."""
@@ -240,19 +278,28 @@ class EventStore:
         """Remove the store from the disk."""
         shutil.rmtree(self.folder)
 
+    def _offsets(self, file: Stored, partition: int | range) -> NDArray[np.int64]:
+        """Where segments of a file begin and end; files never change, so each is asked once."""
+        if file.path not in self._known:
+            self._known[file.path] = offsets_of(self.folder / file.path)
+        numbers = range(partition, partition + 1) if isinstance(partition, int) else partition
+        return self._known[file.path][numbers.start : numbers.stop + 1]
+
     def _table(
         self, partition: int | range, since: date | None, until: date | None, entities: pa.Array | None
     ) -> pa.Table:
         """The rows of a partition, with their places in all that came."""
+        kept = [only_of(table, entities) for table in self._segments(partition, since, until)]
+        return pa.concat_tables(kept, promote_options="default") if kept else no_rows(self.manifest.roles)
+
+    def _segments(self, partition: int | range, since: date | None, until: date | None) -> Iterator[pa.Table]:
+        """By day, within a day in the order of arrival: that of the source, where nothing else tells events apart."""
         first, last = (None if day is None else (day - _EPOCH).days for day in (since, until))
         files = [f for f in self.manifest.files if (first is None or f.day >= first) and (last is None or f.day < last)]
-        kept = []
-        # By day, within a day in the order of arrival: that of the source, for events that nothing else tells apart.
         for file in sorted(files, key=lambda file: file.day):
-            for table in read_segments(self.folder / file.path, partition):
+            for table in read_segments(self.folder / file.path, self._offsets(file, partition)):
                 rows = pc.add(table[ROW], file.first)
-                kept.append(only_of(table.set_column(table.column_names.index(ROW), ROW, rows), entities))
-        return pa.concat_tables(kept, promote_options="default") if kept else no_rows(self.manifest.roles)
+                yield table.set_column(table.column_names.index(ROW), ROW, rows)
 
 
 def delivery(log: EventLog, rows: int) -> str:

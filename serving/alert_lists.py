@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .reasons import Reason
     from .suppressions import Scoped, Suppressions
 
-__all__ = ["Hiding", "Lists", "codes_of", "fill"]
+__all__ = ["Hiding", "Lists", "codes_of", "fill", "line_of"]
 
 _UNBOUNDED = np.iinfo(np.int64).max
 
@@ -104,12 +104,11 @@ class Lists:
             chance = np.where(np.isnan(own), chance, own)
         return chance
 
-    def line(self, score: NDArray[np.float64], alert: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """The lowest score of an alert on each row's list, NaN where there is none."""
-        _, at = np.unique(self.of, return_inverse=True)
-        lowest = np.full(int(at.max(initial=-1)) + 1, np.inf)
-        np.minimum.at(lowest, at[alert], score[alert])
-        return np.where(np.isinf(lowest), np.nan, lowest)[at]
+    def line(
+        self, score: NDArray[np.float64], alert: NDArray[np.bool_], hidden: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """The score that each row has to be under to be no alert; see :func:`line_of`."""
+        return line_of(self.of, score, alert, hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,3 +195,34 @@ def codes_of(column: pa.DictionaryArray | None, names: Sequence[str], rows: int)
     of_value = np.array([*(place.get(value, len(names)) for value in column.dictionary.to_pylist()), len(names)])
     codes = column.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(of_value[codes], np.int64)
+
+
+def line_of(
+    lists: NDArray[np.int64], score: NDArray[np.float64], alert: NDArray[np.bool_], hidden: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The score that each row has to be under to be no alert, NaN on a list without one.
+
+    That is the lowest of an alert on the row's list. Where places were too few for all windows of that score, to have
+    it makes no alert: a row above it need not fall deeper than to the level of those that were left out.
+
+    Parameters
+    ----------
+    lists : int64 array of shape (n,)
+        The list of each row.
+    score : float64 array of shape (n,)
+    alert, hidden : bool arrays of shape (n,)
+        Alerts by rank, and windows that a suppression took off the list.
+
+    Examples
+    --------
+    >>> alert = np.array([True, True, False, False])
+    >>> line_of(np.zeros(4, np.int64), np.array([9.0, 2.0, 2.0, 1.0]), alert, np.zeros(4, np.bool_)) - 2.0 > 0.0
+    array([ True, False, False, False])
+    """
+    _, at = np.unique(lists, return_inverse=True)
+    lowest = np.full(int(at.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(lowest, at[alert], score[alert])
+    left_out = np.zeros(len(lowest), np.bool_)
+    left_out[at[~alert & ~hidden & (score == lowest[at])]] = True
+    line = np.where(left_out[at] & (score > lowest[at]), np.nextafter(lowest[at], np.inf), lowest[at])
+    return np.where(np.isinf(lowest[at]), np.nan, line)

@@ -95,10 +95,12 @@ class AlertRules:
         if self.teams and self.team_by is None:
             message = f"expected alerts.team_by to name the column that {', '.join(sorted(self.teams))} are values of"
             raise ConfigError(f"{message}; got budgets in alerts.teams alone")
-        if self.per not in ("entity", "window") or self.case_gap < 0 or min(self.teams.values(), default=0) < 0:
-            message = (
-                f"expected per to be entity or window, and budgets and case_gap of 0 or more, got {self.to_dict()}"
-            )
+        least = min((*self.teams.values(), self.budget or 0, self.case_gap))
+        if self.per not in ("entity", "window") or least < 0:
+            message = f"expected per to be entity or window, and budgets and case_gap of 0 or more, got {self._given()}"
+            raise ConfigError(message)
+        if self.fdr is not None and not 0.0 < self.fdr < 1.0:
+            message = f"expected alerts.fdr to be a share of false alerts between 0 and 1, such as 0.1, got {self.fdr}"
             raise ConfigError(message)
 
     def limit(self, team: str | None = None) -> int | None:
@@ -122,6 +124,11 @@ class AlertRules:
             raise ConfigError(f"{message}, got {self.team_by!r}")
         if self.suppressions is not None:
             self.suppressions.check(model, teams=self.team_by is not None)
+
+    def _given(self) -> str:
+        teams = {f"budget of {name}": budget for name, budget in self.teams.items()}
+        given = {"per": self.per, "budget": self.budget, "case_gap": self.case_gap, **teams}
+        return ", ".join(f"{name} {value}" for name, value in given.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the record of use."""
@@ -168,7 +175,7 @@ class Alerts:
     suppressed : int64 array of shape (n,)
         The number of the entry that took the window off the list, 0 for none.
     line : float64 array of shape (n,)
-        The lowest score that was an alert by rank on the row's day, in its team; NaN where there was none.
+        The score that the row has to be under to be no alert by rank; NaN where its day and team have none.
     told : mapping of int to list of Reason
         Reasons that had to be known to tell what is suppressed, by row.
     notes : tuple of str
@@ -222,7 +229,9 @@ def raise_alerts(model: Model, scored: Scored, *, rules: AlertRules, most: int =
     by_rank, suppressed = fill(lists, allowed, Hiding.of(model, rules.suppressions, scoped), reasons)
     chance = lists.drawn(vectors, scored.day, by_rank, otherwise=_BUDGET)
     picks = Picks(by_rank, np.where(by_rank, 1.0, chance))
-    alerts = Alerts(picks, team, suppressed, lists.line(scored.score, by_rank), told, _absent(team, rules))
+    alerts = Alerts(
+        picks, team, suppressed, lists.line(scored.score, by_rank, suppressed > 0), told, _absent(team, rules)
+    )
     if rules.suppressions is None:
         return alerts
     said = rules.suppressions.notes(scored.day, alerts.hidden, int(by_rank.sum()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..features.columns import from_wall
 from ..features.output import parquet_bytes, write_parquet
@@ -19,18 +20,30 @@ from .alerts import AlertRules
 from .folders import open_folder
 from .picks import Exploration
 from .scoring import score_batch
+from .shadow import Companion, difference_of
 from .traces import Trace, model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
     from ..features.events import DataReport
     from ..training.references import LoadedModel
     from ..training.store import Store
     from .scoring import ScoredBatch
+    from .shadow import Shadow
 
-__all__ = ["ScoringRequest", "WrittenScores", "day_begins", "named", "score_to_file", "told_of"]
+__all__ = [
+    "ScoringRequest",
+    "WrittenScores",
+    "counts_of",
+    "day_begins",
+    "named",
+    "noted",
+    "score_to_file",
+    "told_of",
+    "with_shadow",
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,8 @@ class ScoringRequest:
         Days of a dataset that are scored in one pass and held in memory; they are committed when it is done.
     rules : AlertRules, optional
         All that makes an alert, in the place of ``budget``, ``fdr`` and ``explore``.
+    shadow : bool
+        Whether the champion's challenger, if there is one, scores the same windows in its shadow.
     """
 
     events: object
@@ -77,6 +92,7 @@ class ScoringRequest:
     late: int = 0
     block: int = 60
     rules: AlertRules | None = None
+    shadow: bool = True
 
     @property
     def alert_rules(self) -> AlertRules:
@@ -125,8 +141,7 @@ class WrittenScores:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
-            "rows": self.table.num_rows,
-            "alerts": self.alerts,
+            **counts_of(self.table),
             "model": self.model,
             "output": str(self.output),
             "run_id": self.run_id,
@@ -140,7 +155,8 @@ def score_to_file(
     """Score a batch of events, put the use on record, write the scores, and log a scoring run.
 
     The output appears whole or not at all, after the use is on record. Rows of events that were set aside stand beside
-    it, in ``<output>.rejected.parquet``, if there are any. If MLflow fails after that, the scores stay.
+    it, in ``<output>.rejected.parquet``, if there are any, and what a challenger makes of the same windows in
+    ``<output>.shadow.parquet``. If MLflow fails after that, the scores stay.
 
     Raises
     ------
@@ -152,6 +168,7 @@ def score_to_file(
         If the labels cannot be tied to the events.
     """
     loaded = load(store, request.model_uri)
+    companion = Companion.of(store, loaded, wanted=request.shadow)
     since, until = (day_begins(day, loaded.model.plan.roles.time_zone) for day in request.days)
     batch = score_batch(
         loaded.model,
@@ -163,14 +180,19 @@ def score_to_file(
         rules=request.alert_rules,
         progress=progress,
     )
-    asked = request.alert_rules.to_dict() | {"days": [day and str(day) for day in request.days]}
+    batch = noted(batch, companion)
+    shadow = companion.shadow(loaded.model, batch, request.alert_rules)
+    asked = request.alert_rules.to_dict() | companion.asked | {"days": [day and str(day) for day in request.days]}
     trace = Trace(store, loaded, request.model_uri, str(request.output), asked)
     table = named(batch.table, loaded)
     digests: list[str] = []
     use = partial(trace.use, data=batch.fingerprint, rows=len(table))
-    _write(table, batch.rejected, request.output, lambda: digests.append(use()))
-    told = told_of(batch.report, loaded, {"rows": len(table), "alerts": _alerts(table)})
-    told = replace(told, params={"budget_per_day": request.alert_rules.limit()})
+    beside_it = {"rejected": batch.rejected, "shadow": None if shadow is None else shadow.beside(table)}
+    _write(table, beside_it, request.output, lambda: digests.append(use()))
+    if progress is not None:
+        progress("writing", 1.0)
+    told = with_shadow(told_of(batch.report, loaded, counts_of(table)), companion, [(shadow, table)])
+    told = replace(told, params={**told.params, "budget_per_day": request.alert_rules.limit()})
     run_id, untracked = trace.run(told, digest=digests[-1])
     return WrittenScores(batch, request.output, model_name(loaded), run_id, untracked)
 
@@ -204,17 +226,44 @@ def told_of(report: DataReport, loaded: LoadedModel, counts: Mapping[str, int]) 
     )
 
 
-def _write(table: pa.Table, rejected: pa.Table, output: Path | str, put_on_record: Callable[[], None]) -> None:
-    """Write what was set aside and the scores, which become visible last; the use is on record before either."""
-    where, beside_it = str(output), f"{PurePosixPath(output).stem}.rejected.parquet"
+def noted(batch: ScoredBatch, companion: Companion) -> ScoredBatch:
+    """The batch with a note on why a challenger casts no shadow, if that is so."""
+    if not companion.note:
+        return batch
+    return replace(batch, report=replace(batch.report, notes=(*batch.report.notes, companion.note)))
+
+
+def with_shadow(told: RunRecord, companion: Companion, parts: Sequence[tuple[Shadow | None, pa.Table]]) -> RunRecord:
+    """What MLflow is told, with how champion and challenger differ.
+
+    Parameters
+    ----------
+    told : RunRecord
+    companion : Companion
+    parts : sequence of pair of Shadow or None, and pyarrow.Table
+        As :func:`~peculiar.serving.shadow.difference_of` takes them.
+    """
+    if companion.challenger is None:
+        return told
+    differ, name = difference_of(parts), model_name(companion.challenger)
+    note = f"{told.note}\n\nIn the shadow: {name}."
+    return replace(told, note=note, metrics={**told.metrics, **differ}, params={**told.params, "challenger": name})
+
+
+def _write(
+    table: pa.Table, beside_it: Mapping[str, pa.Table | None], output: Path | str, put_on_record: Callable[[], None]
+) -> None:
+    """Write what stands beside the scores and the scores, visible last; the use is on record before any of them."""
+    where, stem = str(output), PurePosixPath(output).stem
     folder = open_folder(where.rpartition("/")[0] if is_remote(where) else Path(output).parent)
 
     def ready() -> None:
         put_on_record()
-        if rejected.num_rows:
-            folder.put(beside_it, parquet_bytes(rejected))
-        else:
-            folder.remove(beside_it)
+        for word, content in beside_it.items():
+            if content is not None and content.num_rows:
+                folder.put(f"{stem}.{word}.parquet", parquet_bytes(content))
+            else:
+                folder.remove(f"{stem}.{word}.parquet")
 
     if is_remote(where):
         content = parquet_bytes(table)
@@ -224,5 +273,18 @@ def _write(table: pa.Table, rejected: pa.Table, output: Path | str, put_on_recor
         write_parquet(table, Path(output), ready=ready)
 
 
-def _alerts(table: pa.Table) -> int:
-    return int(np.count_nonzero(table["alert"].to_numpy()))
+def counts_of(table: pa.Table) -> dict[str, int]:
+    """How many rows, alerts, cases, and windows that a suppression took off the list, scores hold.
+
+    Examples
+    --------
+    >>> said = {"case": ["ann@2025-03-03"] * 2 + [None], "suppressed": [None, None, "1: on leave"]}
+    >>> counts_of(pa.table({"alert": [True, True, False], **said}))
+    {'rows': 3, 'alerts': 2, 'cases': 1, 'suppressed': 1}
+    """
+    return {
+        "rows": table.num_rows,
+        "alerts": int(np.count_nonzero(table["alert"].to_numpy())),
+        "cases": int(pc.count_distinct(table["case"]).as_py()),
+        "suppressed": table.num_rows - table["suppressed"].null_count,
+    }

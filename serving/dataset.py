@@ -3,6 +3,7 @@
     <location>/day=2025-03-03/<name>.parquet         the scores, as pandas, Polars, Spark and pyarrow read partitions
     <location>/_commits/2025-03-03.json              which files these are, and what they were made of
     <location>/_rejected/day=2025-03-03/<name>.parquet   rows set aside, with their reasons
+    <location>/_shadow/day=2025-03-03/<name>.parquet     what a challenger makes of the same windows, if there is one
 
 A file is named by its content, so the same scores have the same name and a file never changes. It is written first, the
 commit after it, and what the commit no longer names is removed last. So whoever reads through the commits
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Commit", "DatasetError", "DayOfScores", "ScoreDataset", "StoredFile", "is_dataset", "read_scores"]
 
-_COMMITS, _REJECTED = "_commits", "_rejected"
+_COMMITS, _REJECTED, _SHADOW = "_commits", "_rejected", "_shadow"
 _FORMAT = 1
 _TRIES = 5
 
@@ -81,13 +82,16 @@ class Commit:
         1 at first, one more each time that the day's scores change.
     made_of : mapping
         All that decides the scores: the model's name, version and SHA-256, the plan, the parameters, the fingerprint of
-        the events that the day's windows can see, of the labels known by then, of the rows set aside.
+        the events that the day's windows can see, of the labels known by then, of the rows set aside; name, version and
+        SHA-256 of the challenger, if one scored in the shadow.
     rows, alerts : int
     files, rejected : tuple of StoredFile
         The scores, and the rows of the day that were set aside, together with those of no believable time.
     withdrawn : tuple of mapping
         Keys of the alerts that earlier revisions had and this one has not, each with the ``revision`` that lacked it
         first.
+    shadow : tuple of StoredFile
+        What the challenger made of the same windows; they decide no revision.
     """
 
     day: str
@@ -98,6 +102,12 @@ class Commit:
     files: tuple[StoredFile, ...] = ()
     rejected: tuple[StoredFile, ...] = ()
     withdrawn: tuple[Mapping[str, Any], ...] = ()
+    shadow: tuple[StoredFile, ...] = ()
+
+    @property
+    def all_files(self) -> tuple[StoredFile, ...]:
+        """Every file that belongs to the day."""
+        return (*self.files, *self.rejected, *self.shadow)
 
     def to_json(self) -> bytes:
         """The commit as it is stored; equal commits give equal bytes."""
@@ -115,7 +125,9 @@ class Commit:
         try:
             told = json.loads(content)
             form = told.pop("format")
-            files = {name: tuple(StoredFile(**file) for file in told.pop(name)) for name in ("files", "rejected")}
+            told.setdefault("shadow", [])  # a day from before challengers scored in the shadow
+            kinds = ("files", "rejected", "shadow")
+            files = {name: tuple(StoredFile(**file) for file in told.pop(name)) for name in kinds}
             commit = cls(**told | files | {"withdrawn": tuple(told["withdrawn"])})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"{where}: expected a commit of scores, cannot read it ({error}); score this day again"
@@ -136,12 +148,15 @@ class DayOfScores:
     table, rejected : pyarrow.Table
     made_of : mapping
         See :class:`Commit`.
+    shadow : pyarrow.Table, optional
+        What a challenger made of the same windows.
     """
 
     day: date
     table: pa.Table
     rejected: pa.Table
     made_of: Mapping[str, Any] = field(default_factory=dict)
+    shadow: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -198,13 +213,14 @@ class ScoreDataset:
         before = self.commit(scores.day)
         files = self._put(f"day={scores.day}", scores.table)
         rejected = self._put(f"{_REJECTED}/day={scores.day}", scores.rejected)
+        shadow = () if scores.shadow is None else self._put(f"{_SHADOW}/day={scores.day}", scores.shadow)
         changed = before is None or before.files != files
         revision = (0 if before is None else before.revision) + changed
         withdrawn: tuple[Mapping[str, Any], ...] = ()
         if before is not None:
             withdrawn = self._withdrawn(before, scores, revision) if changed else before.withdrawn
         rows, alerts = scores.table.num_rows, pc.sum(scores.table["alert"]).as_py() or 0
-        commit = Commit(str(scores.day), revision, scores.made_of, rows, alerts, files, rejected, withdrawn)
+        commit = Commit(str(scores.day), revision, scores.made_of, rows, alerts, files, rejected, withdrawn, shadow)
         self.folder.put(_commit_name(scores.day), commit.to_json())
         return commit
 
@@ -217,7 +233,7 @@ class ScoreDataset:
         committed = commits.get(_commit_name(day))
         if commit is None or committed is None:
             return []
-        named = {file.path for file in (*commit.files, *commit.rejected)}
+        named = {file.path for file in commit.all_files}
         latest, unfinished = committed - self.folder.spare_age, f"{_COMMITS}/.{day}.json."
         there = self._there(day) | {n: time for n, time in commits.items() if n.startswith(unfinished)}
         spare = [name for name, time in there.items() if name not in named and time <= latest]
@@ -228,7 +244,7 @@ class ScoreDataset:
     def holds(self, commit: Commit) -> bool:
         """Whether all files that a commit names are there."""
         there = self._there(date.fromisoformat(commit.day))
-        return all(file.path in there for file in (*commit.files, *commit.rejected))
+        return all(file.path in there for file in commit.all_files)
 
     def read(self, day: date) -> pa.Table:
         """The committed scores of a day, each file held against its SHA-256.
@@ -251,7 +267,8 @@ class ScoreDataset:
         raise DatasetError(message)
 
     def _there(self, day: date) -> dict[str, int]:
-        return {**self.folder.files(f"day={day}"), **self.folder.files(f"{_REJECTED}/day={day}")}
+        folders = (f"day={day}", f"{_REJECTED}/day={day}", f"{_SHADOW}/day={day}")
+        return {name: time for folder in folders for name, time in self.folder.files(folder).items()}
 
     def _put(self, under: str, table: pa.Table) -> tuple[StoredFile, ...]:
         """Write a table under a name made of its content, and again if it is there, so that it counts as young."""

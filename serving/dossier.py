@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from numpy.typing import NDArray
+
+    from ..features.timeline import Timeline
     from ..training.model import Model
     from ..training.references import LoadedModel
     from ..training.store import Store
@@ -112,7 +115,9 @@ class Dossier:
             "event": lead.event or None,
             "standing": standing,
             "p_value_in_words": odds(lead.standing.p, self.noun),
-            "reasons": [_reason(each) for each in lead.reasons],
+            "reasons": [
+                _reason(each) | {"values": values} for each, values in zip(lead.reasons, lead.values, strict=True)
+            ],
             "events": _events(lead),
             "events_named": lead.events.named,
             "events_in_window": lead.events.window,
@@ -228,15 +233,15 @@ def _check_there(model: Model, log: EventLog, request: DossierRequest) -> None:
     asked = (request.at.date() - date(1970, 1, 1)).days
     if asked in days:
         return
-    near = np.sort(days[np.argsort(np.abs(days - asked), kind="stable")[:_NEAREST]]).astype("datetime64[D]")
+    close = np.sort(days[np.argsort(np.abs(days - asked), kind="stable")[:_NEAREST]]).astype("datetime64[D]")
     message = (
         f"{request.entity!r} has no window on {request.at:%Y-%m-%d}: it did nothing that day; the nearest days are "
-        f"{', '.join(near.astype(str).tolist())}"
+        f"{', '.join(close.astype(str).tolist())}"
     )
     raise SchemaError(message)
 
 
-def _days(model: Model, timeline: Any) -> Any:
+def _days(model: Model, timeline: Timeline) -> NDArray[np.int64]:
     snapshots = snapshots_of(timeline, model.plan.windows)
     return days_of(snapshots, model.plan.windows, model.plan.roles.time_zone)
 

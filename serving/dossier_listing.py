@@ -9,7 +9,7 @@ from .leads import local, odds, said, window_text
 from .reasons import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
     from rich.table import Table
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from .dossier import Dossier
     from .history import History
+    from .leads import EventTable
 
 __all__ = ["bars", "dossier_listing"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SHOWN = 15
+_FEW = 3  # events, below which a column that repeats itself is no burden
 LEAD = "This is a lead to check, not a verdict. Somebody may have a good reason for a day like this."
 
 
@@ -78,10 +80,10 @@ def _standing(dossier: Dossier) -> Text:
     from rich.text import Text
 
     standing = dossier.lead.standing
-    place = f"number {standing.rank:,} of {standing.among:,} windows of its day"
+    place = f"number {standing.rank:,} of the {standing.among:,} windows of its day, 1 being the oddest"
     alert = "an alert" if standing.pick == "rank" else "drawn at random" if standing.pick else "no alert"
-    line = "" if math.isnan(standing.line) else f" (the day's alerts begin at {standing.line:.2f})"
-    said = [f"score {standing.score:.2f}{line}, {place}: {alert}", odds(standing.p, dossier.noun)]
+    line = "" if math.isnan(standing.line) else f"; the day's alerts begin at {standing.line:.2f}"
+    said = [f"{place}: {alert}", odds(standing.p, dossier.noun), f"score {standing.score:.2f}{line}"]
     said += [f"team {standing.team}"] if standing.team else []
     said += [f"case {standing.case}"] if standing.case else []
     return Text("\n".join(f"  {each}" for each in said))
@@ -98,9 +100,11 @@ def _reasons(dossier: Dossier) -> Table:
     for name in ("seen", "own usual", "99 of 100"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
-    for number, (reason, low) in enumerate(zip(dossier.lead.reasons, dossier.lead.low, strict=True), 1):
+    lead = dossier.lead
+    for number, (reason, low, which) in enumerate(zip(lead.reasons, lead.low, lead.values, strict=True), 1):
         weak = "\nweak: without these events it would still be an alert" if reason.weak else ""
-        words = Text.assemble(said(reason), (f"  [{reason.family}]", "dim"), (weak, "italic"))
+        named = f"\n{which}" if which else ""
+        words = Text.assemble(said(reason), (f"  [{reason.family}]", "dim"), named, (weak, "italic"))
         values = [_said(value, reason.unit) for value in (reason.seen, reason.usual)]
         everyone = "·" if math.isnan(reason.everyone) else f"{'≥' if low else '≤'} {say(reason.everyone, reason.unit)}"
         table.add_row(str(number), words, *values, everyone, f"{len(reason.events):,}")
@@ -129,6 +133,10 @@ def _history(history: History, noun: str) -> Iterator[RenderableType]:
 
     if not history.feature:
         return
+    if all(map(math.isnan, history.values[:-1].tolist())):
+        yield Text("\nIts own days before", style="bold")
+        yield _indented(f"none: it did nothing in the {len(history.values) - 1} days before")
+        return
     yield Text(f"\nIts own days before: {history.label}", style="bold")
     days = len(history.values) - 1
     now = _said(history.values[-1], history.unit)
@@ -148,32 +156,49 @@ def _events(dossier: Dossier, limit: int) -> Iterator[RenderableType]:
     table = dossier.lead.events
     more = f", the first {limit} shown" if len(table) > limit else ""
     yield Text("\nWhat it did", style="bold")
-    yield Text(f"  {table.named:,} events are behind these reasons, the window has {table.window:,}{more}; "
-               f"times are those of {dossier.zone}")  # fmt: skip
-    if len(table):
-        yield _event_table(dossier, min(limit, len(table)))
+    told = f"{table.named:,} events are behind these reasons, the window has {table.window:,}{more}"
+    yield _indented(f"{told}; times are those of {dossier.zone}")
+    count = min(limit, len(table))
+    if same := _alike(table, count):
+        yield _indented(f"the same in each event shown: {', '.join(f'{name} {value}' for name, value in same.items())}")
+    if count:
+        yield _event_table(dossier, count, same)
 
 
-def _event_table(dossier: Dossier, count: int) -> Table:
+def _alike(table: EventTable, count: int) -> dict[str, str]:
+    """The columns that hold one value in all events shown, and that value; what is told once needs no column."""
+    if count < _FEW:
+        return {}
+    shown = {name: values[:count] for name, values in table.dimensions.items()}
+    same = {name: str(values[0]) for name, values in shown.items() if values[0] and len(set(values)) == 1}
+    reasons = set(table.reasons[:count])
+    if len(reasons) == 1:
+        same["reason"] = ", ".join(str(number + 1) for number in reasons.pop())
+    return same
+
+
+def _event_table(dossier: Dossier, count: int, same: Mapping[str, str]) -> Table:
     from rich import box
     from rich.table import Table
 
     events = dossier.lead.events
     drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     drawn.add_column("time", no_wrap=True)
-    columns = {name: values for name, values in events.dimensions.items() if any(values[:count])}
+    columns = {name: values for name, values in events.dimensions.items() if any(values[:count]) and name not in same}
     amounts = {name: values for name, values in events.measures.items() if any(values[:count] == values[:count])}
     for name in columns:
         drawn.add_column(name, overflow="fold")
     for name in amounts:
         drawn.add_column(name, justify="right")
     drawn.add_column("id", overflow="fold")
-    drawn.add_column("reason", no_wrap=True)
+    if told_of := "reason" not in same:
+        drawn.add_column("reason", no_wrap=True)
     for n in range(count):
         cells = [f"{local(int(events.at[n]), dossier.zone):%Y-%m-%d %H:%M:%S}"]
         cells += [values[n] or "" for values in columns.values()]
         cells += ["" if math.isnan(values[n]) else f"{values[n]:,.2f}" for values in amounts.values()]
-        drawn.add_row(*_plain([*cells, events.ids[n], ",".join(str(number + 1) for number in events.reasons[n])]))
+        behind = [",".join(str(number + 1) for number in events.reasons[n])] if told_of else []
+        drawn.add_row(*_plain([*cells, events.ids[n], *behind]))
     return drawn
 
 
@@ -192,7 +217,7 @@ def _made(dossier: Dossier) -> Iterator[RenderableType]:
     made = f"model {dossier.model} ({dossier.sha256[:12]}), plan {dossier.plan}, events {dossier.data[:12]}"
     yield _indented(f"{made}; this look is on record")
     for note in dossier.notes:
-        yield _indented(f"note: {note}", style="dim")
+        yield _indented(f"note: {note.strip()}", style="dim")
     yield Text("\nWhat to do next", style="bold")
     since, as_of = (local(instant, "UTC").isoformat().replace("+00:00", "Z") for instant in (lead.since, lead.as_of))
     yield Text("  Look at the events, ask who knows the person or the account, then write down what you found:")

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from ..features.vectors import Vectors
     from ..training.usual import Usual
 
-__all__ = ["LARGE", "SHIFT", "Drift", "Sizes", "cells_to_compare", "drift_of", "limits"]
+__all__ = [
+    "LARGE",
+    "SHIFT",
+    "Drift",
+    "Sizes",
+    "cells_to_compare",
+    "drift_of",
+    "limits",
+    "luck_of_ks",
+    "luck_of_psi",
+]
 
 SHIFT, LARGE = 0.1, 0.25
 _LUCK = 0.01  # that any feature of all passes by luck
@@ -90,8 +100,8 @@ class Drift:
 
     @property
     def moved_known(self) -> bool:
-        """The same without newcomers."""
-        return self.psi_known > self.most_psi
+        """Whether it would have moved without newcomers, too."""
+        return self.moved and self.psi_known > self.most_psi
 
     @property
     def large(self) -> bool:
@@ -106,8 +116,14 @@ class Drift:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Median then and now, to the width of a cell; NaN where all are null."""
+        """Where the cell of the median begins, then and now, or ends if it is the first; NaN where all are null."""
         return _median(self.cells, self.cells.counts), _median(self.cells, self.now)
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the median lies in the last cell now, which has no end: then it is a bound."""
+        total, last = int(self.now[:-1].sum()), int(self.now[-2])
+        return total > 0 and 2 * last > total
 
     @property
     def direction(self) -> int:
@@ -134,26 +150,53 @@ class Drift:
 
 
 def limits(cells: Cells, sizes: Sizes) -> tuple[float, float]:
-    """How far PSI and KS may be without anything having moved.
+    """How far PSI and KS may be without anything having moved, by luck or on an odd day or week of the training.
+
+    The chance of luck is shared out over all features.
+    """
+    entities, bins = (sizes.before, sizes.now), len(tenths(cells.counts))
+    by_luck = luck_of_psi(bins, entities, sizes.features), luck_of_ks(entities, sizes.features)
+    usual = cells.weekly if sizes.days >= _WEEK and cells.weekly is not None else cells.daily
+    natural = (0.0, 0.0) if usual is None else (_NATURAL * usual[0], _NATURAL * usual[1])
+    return max(SHIFT, by_luck[0], natural[0]), max(by_luck[1], natural[1])
+
+
+def luck_of_psi(bins: int, entities: tuple[int, int], looked: int) -> float:
+    """How far PSI goes by luck, one time in a hundred over all that is looked at.
+
+    Parameters
+    ----------
+    bins : int
+    entities : pair of int
+        Before, and now.
+    looked : int
+        How many comparisons are made.
 
     Notes
     -----
-    Under no drift PSI over k bins is about chi-square with k - 1 degrees of freedom times ``1 / n + 1 / m``; KS has the
-    bound of Smirnov. n and m are entities, and the chance is shared out over all features.
+    Under no drift PSI over k bins is about chi-square with k - 1 degrees of freedom times ``1 / n + 1 / m``.
 
     References
     ----------
     Yurdakul, "Statistical properties of population stability index", Western Michigan University 2018.
+
+    Examples
+    --------
+    >>> round(luck_of_psi(10, (400, 400), 1), 2), round(luck_of_psi(10, (400, 400), 100), 2)
+    (0.11, 0.17)
     """
     from scipy.stats import chi2
 
-    each = _LUCK / max(1, sizes.features)
-    size = 1 / max(1, sizes.before) + 1 / max(1, sizes.now)
-    bins = len(tenths(cells.counts))
-    by_luck = float(chi2.ppf(1 - each, max(1, bins - 1))) * size, float(np.sqrt(-np.log(each / 2) / 2 * size))
-    usual = cells.weekly if sizes.days >= _WEEK and cells.weekly is not None else cells.daily
-    natural = (0.0, 0.0) if usual is None else (_NATURAL * usual[0], _NATURAL * usual[1])
-    return max(SHIFT, by_luck[0], natural[0]), max(by_luck[1], natural[1])
+    return float(chi2.ppf(1 - _LUCK / max(1, looked), max(1, bins - 1))) * _size(entities)
+
+
+def luck_of_ks(entities: tuple[int, int], looked: int) -> float:
+    """How far the Kolmogorov-Smirnov statistic goes by luck, as :func:`luck_of_psi`; the bound is Smirnov's."""
+    return float(np.sqrt(-np.log(_LUCK / max(1, looked) / 2) / 2 * _size(entities)))
+
+
+def _size(entities: tuple[int, int]) -> float:
+    return 1 / max(1, entities[0]) + 1 / max(1, entities[1])
 
 
 def cells_to_compare(vectors: Vectors, usual: Usual | None, population: Population) -> Mapping[str, Cells]:
@@ -210,5 +253,5 @@ def _median(cells: Cells, counts: NDArray[np.int64]) -> float:
     if not total:
         return float("nan")
     place = int(np.searchsorted(np.cumsum(counts[:-1]), (total + 1) // 2))
-    low = LOWER_EDGES[cells.start[place]] if place else LOWER_EDGES[max(0, int(cells.start[place]))]
-    return float(low)
+    # The first cell begins at minus infinity; where it ends tells more.
+    return float(LOWER_EDGES[cells.start[place or min(1, len(cells.start) - 1)]])

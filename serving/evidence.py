@@ -17,8 +17,8 @@ from ..features.excerpt import excerpt
 from ..features.family import Context, Witness
 from ..features.snapshots import snapshots_of
 from ..features.witness import alike
+from ..training.packaging import EVIDENCE
 from .pasts import Pasts
-from .reasons import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,30 +37,22 @@ if TYPE_CHECKING:
     Positions = NDArray[np.int64]
     Ids = Callable[[Positions], list[str]]
 
-__all__ = ["EVIDENCE", "columns", "evidence_of", "explained", "ids_of", "with_events"]
+__all__ = ["columns", "evidence_of", "ids_of", "weighed", "with_events"]
 
 _MOST_IDS = 200  # of a reason are told
-_FIGURES = (("weight", pa.float64()), ("seen", pa.float64()), ("usual", pa.float64()), ("everyone", pa.float64()))
-EVIDENCE = pa.list_(
-    pa.struct(
-        [
-            *(("feature", pa.string()), ("family", pa.string()), *_FIGURES, ("unit", pa.string())),
-            *(("weak", pa.bool_()), ("count", pa.int64()), ("events", pa.list_(pa.string()))),
-        ]
-    )
-)
+_FIGURES = ("weight", "seen", "usual", "everyone")
 
 
-def explained(  # noqa: PLR0913 - how many and by which name are questions of their own
+def weighed(  # noqa: PLR0913 - what events are called is a question of its own
     model: Model,
     timeline: Timeline,
     vectors: Vectors,
+    reasons: Sequence[Sequence[Reason]],
     line: NDArray[np.float64],
     *,
-    most: int = 3,
     ids: Ids | None = None,
 ) -> list[list[Reason]]:
-    """The reasons of some windows with their evidence, and whether that evidence carries the alert.
+    """The reasons with their evidence, and whether that evidence carries the alert.
 
     Parameters
     ----------
@@ -68,34 +60,26 @@ def explained(  # noqa: PLR0913 - how many and by which name are questions of th
     timeline : Timeline
         What the vectors were built from, with the plan's notes.
     vectors : Vectors of n rows
+    reasons : sequence of n sequences of Reason
     line : float64 array of shape (n,)
-        The lowest score that was an alert by rank where the row was ranked; NaN for one that is no alert by rank, whose
-        evidence is not put to the test.
-    most : int
-        Reasons a row.
+        The score that the row has to be under to be no alert by rank; NaN for one that is none, whose evidence is not
+        put to the test.
     ids : callable, optional
         What the log calls events, from :func:`ids_of`.
 
     Returns
     -------
     list of n lists of Reason
-        The weightiest first, as :func:`~peculiar.serving.reasons.explain` has them.
     """
     from .replay import replay
 
-    told = replay(model, timeline, vectors, explain(model, vectors, most=most), line).reasons
+    told = replay(model, timeline, vectors, reasons, line).reasons
     if ids is None:
         return told
     shown = [np.array(reason.events[:_MOST_IDS], np.int64) for reasons in told for reason in reasons]
     names = ids(np.concatenate([*shown, np.empty(0, np.int64)]))
-    ends = iter(np.cumsum([len(events) for events in shown]).tolist())
-    lengths = iter(map(len, shown))
-
-    def named(reason: Reason) -> Reason:
-        end = next(ends)
-        return replace(reason, ids=tuple(names[end - next(lengths) : end]))
-
-    return [[named(reason) for reason in reasons] for reasons in told]
+    pieces = iter(np.split(np.array(names, object), np.cumsum([len(events) for events in shown])))
+    return [[replace(reason, ids=tuple(next(pieces))) for reason in reasons] for reasons in told]
 
 
 def columns(reasons: Sequence[Sequence[Reason] | None]) -> dict[str, pa.Array]:
@@ -119,7 +103,7 @@ def columns(reasons: Sequence[Sequence[Reason] | None]) -> dict[str, pa.Array]:
 
 
 def _plain(reason: Reason) -> dict[str, object]:
-    figures = {name: getattr(reason, name) for name, _ in _FIGURES}
+    figures = {name: getattr(reason, name) for name in _FIGURES}
     figures = {name: None if np.isnan(figure) else figure for name, figure in figures.items()}
     about = {"feature": reason.feature, "family": reason.family, "unit": reason.unit, "weak": reason.weak}
     return {**about, **figures, "count": len(reason.events), "events": list(reason.ids)}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..features.snapshots import snapshots_of
-from .evidence import explained
+from .evidence import weighed
+from .reasons import explain
 from .replay import smallest_change
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def examine(
     chosen = batch.vectors.take(rows)
     by_rank = batch.table["pick"].to_numpy(zero_copy_only=False)[rows] == "rank"
     line = np.where(by_rank & tested, batch.line[rows], np.nan)
-    reasons = explained(model, batch.timeline, chosen, line, most=most)
+    reasons = weighed(model, batch.timeline, chosen, explain(model, chosen, most=most), line)
     if np.isnan(line).all():
         return reasons, [""] * len(rows)
     changes = smallest_change(model, batch.timeline, chosen, reasons, line)

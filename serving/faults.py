@@ -6,7 +6,7 @@ more rides are not taken for more blanks. What it finds is a lead for whoever ru
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..features.profile import EventProfile
 
-__all__ = ["Finding", "expected_slots", "faults_of", "quarantine_faults"]
+__all__ = ["Finding", "expected_slots", "faults_of", "history_faults", "quarantine_faults"]
 
 _FACTORS = {
     10.0: "a decimal place", 100.0: "cents for whole units", 1000.0: "thousandths for whole units",
@@ -34,7 +34,10 @@ _SCALED = np.log(1.5)
 _BLANK, _COPIES, _ASIDE = 0.05, 0.02, 0.005
 _CONSTANT, _VARIED = 0.999, 0.95
 _LEAST, _SOURCE = 100, 0.02
-_SILENT = 12.0  # events expected where there are none: by chance once in 160,000 times
+_HOLDERS = 20
+_STILL = 0.3  # of what was common in training: on a quiet Sunday other people may make half of it
+_SILENT = 12.0  # events due where there are none: once in 160,000 times by chance, if events come one by one
+_BURSTS = 2.0  # times what a long silence of the training itself would have had: people come in bursts
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,27 @@ def faults_of(
     spoken = {column for finding in (*found, *recoded) for column in finding.columns}
     gone = [each for each in _gone(then, now, names) if each.columns[0] not in spoken]
     return [*found, *recoded, *gone, *_clock(then, now), *_holes(then, now, days)]
+
+
+def history_faults(then: EventProfile, earlier: EventProfile, *, days: tuple[int, int]) -> list[Finding]:
+    """What the horizon before a period lacks: features look back over it, so that they would all be off.
+
+    Parameters
+    ----------
+    then, earlier : EventProfile
+        Of the training's reference, and of the horizon.
+    days : pair of int
+        The first day of the horizon and the first of the period, days since 1970.
+    """
+    first = int(earlier.day.min()) if len(earlier.day) else days[1]
+    if first > days[0] + 1:
+        reach, horizon = days[1] - first, days[1] - days[0]
+        what = f"the events reach back {reach} days before the period, and the model looks back {horizon}"
+        todo = "Give the events of the whole horizon; what is compared with one's own past means nothing without it."
+        return [Finding("fault", "history", what, "high", todo)]
+    found = [hole for hole in _holes(then, earlier, (first, days[1])) if hole.sure == "high"]
+    todo = "Load what is missing and look again: features look back over it."
+    return [replace(hole, code="history", what=f"before the period, {hole.what}", todo=todo) for hole in found]
 
 
 def quarantine_faults(then: Mapping[str, float], now: Mapping[str, int], rows: int) -> list[Finding]:
@@ -154,7 +178,7 @@ def _units(then: EventProfile, now: EventProfile) -> list[Finding]:
             found.append(_scaled(name, whole, ""))
         elif parts:
             of = ", ".join(then.actions[place] if place < len(then.actions) else "others" for place, _ in parts)
-            found.append(_scaled(name, parts[0][1], f" in events of {of}"))  # type: ignore[arg-type]
+            found.append(_scaled(name, parts[0][1], f" in events of {of}"))
     return found
 
 
@@ -199,7 +223,7 @@ def _recoded(then: EventProfile, now: EventProfile) -> list[Finding]:
             continue
         known = sum(counts.values()) / total
         still = sum(count for key, count in here.items() if key in counts) / rest
-        if known < 0.3 or still > 0.5 * known:
+        if known < 0.3 or still > _STILL * known:
             continue
         what = f"{still:.0%} of events have a {name} that was common in training, where {known:.0%} had"
         todo = "Ask whether codes or spelling changed; map them back, or train again."
@@ -217,6 +241,8 @@ def _gone(then: EventProfile, now: EventProfile, names: Mapping[str, str]) -> li
             share = count / total
             expected = share * rest
             if share < _SOURCE or expected < 2 * _SILENT or here.get(key, 0) > 0.02 * expected:
+                continue
+            if then.holders.get(name, {}).get(key, 0) < _HOLDERS:  # not a source: somebody who is not there any more
                 continue
             who = repr(names[key]) if key in names else "a value"
             what = f"{who} of {name} is gone: it was in {share:.1%} of events, and about {expected:,.0f} were due"
@@ -267,7 +293,28 @@ def _turned(then: EventProfile, day: NDArray[np.int64], slots: NDArray[np.int64]
 
 
 def _holes(then: EventProfile, now: EventProfile, days: tuple[int, int]) -> list[Finding]:
-    """Stretches of time without an event where the training would have had a dozen or more."""
+    """Stretches of time without an event that are plainly longer than those of the training, but for its two longest.
+
+    These may have been outages, too.
+    """
+    usual = sorted(due for _, _, due in _silences(then, then, _span(then)))
+    least = max(_SILENT, _BURSTS * (usual[-3] if len(usual) > 2 else 0.0))
+    found = []
+    for start, stop, due in _silences(then, now, days):
+        if due >= least:
+            what = f"no event from {_moment(days[0], start)} until {_moment(days[0], stop)}, where {due:,.0f} were due"
+            todo = "Look for a file that did not arrive, or a stop of the pipeline; load it and score the period again."
+            found.append(Finding("fault", "hole", what, "high" if due >= 2 * least else "fair", todo))
+    return found
+
+
+def _span(profile: EventProfile) -> tuple[int, int]:
+    """The first day and the day after the last."""
+    return (int(profile.day.min()), int(profile.day.max()) + 1) if len(profile.day) else (0, 0)
+
+
+def _silences(then: EventProfile, now: EventProfile, days: tuple[int, int]) -> list[tuple[int, int, float]]:
+    """First half hour, the one after the last, and how many events were due, of each stretch without any."""
     day = np.arange(*days)
     there = np.zeros((len(day), SLOTS), np.int64)
     known = (now.day >= days[0]) & (now.day < days[1])
@@ -277,14 +324,7 @@ def _holes(then: EventProfile, now: EventProfile, days: tuple[int, int]) -> list
     expected = (expected * (min(1.0, float(np.median(pace[pace > 0]))) if (pace > 0).any() else 1.0)).ravel()
     silent = np.concatenate([[False], there.ravel() == 0, [False]])
     edges = np.flatnonzero(np.diff(silent.astype(np.int8)))
-    found = []
-    for start, stop in edges.reshape(-1, 2):
-        due = float(expected[start:stop].sum())
-        if due >= _SILENT:
-            what = f"no event from {_moment(days[0], start)} until {_moment(days[0], stop)}, where {due:,.0f} were due"
-            todo = "Look for a file that did not arrive, or a stop of the pipeline; load it and score the period again."
-            found.append(Finding("fault", "hole", what, "high" if due >= 2 * _SILENT else "fair", todo))
-    return found
+    return [(int(start), int(stop), float(expected[start:stop].sum())) for start, stop in edges.reshape(-1, 2)]
 
 
 def _moment(first: int, slot: int) -> str:

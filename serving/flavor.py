@@ -93,6 +93,9 @@ def load_model(reference: str | Path, *, store: Store | None = None) -> Model:
 class EventScorer:
     """A model behind MLflow's generic interface: raw events in, a frame of scores out.
 
+    Whoever cuts the events into parts has to keep each entity whole, with its horizon: ``mlflow.pyfunc.spark_udf`` does
+    not, and is not valid on raw events. Ranks and alerts are of a day, so they hold for the whole alone.
+
     Parameters
     ----------
     model : Model

@@ -17,6 +17,7 @@ import pyarrow as pa
 from ..training.asides import days_of
 from .examined import is_low, places_of
 from .history import histories_of
+from .named import values_behind
 from .weakening import doubts, weakening
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class Lead:
         What does so by telling.
     change : str
         The smallest change that would have made it no alert; empty where none was looked for.
+    values : tuple of str
+        Of each reason which values of a dimension it is about; empty where it is about none.
     """
 
     entity: str
@@ -135,6 +138,7 @@ class Lead:
     against: tuple[str, ...]
     doubts: tuple[str, ...] = ()
     change: str = ""
+    values: tuple[str, ...] = ()
 
 
 def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of that
@@ -174,7 +178,7 @@ def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of th
     tables = _tables(batch.timeline, log, reasons, stop - start, most_events)
     histories = histories_of(model, batch.timeline, chosen, reasons)
     against = weakening(model, batch, rows, reasons)
-    noun = noun_of(model)
+    noun, features = noun_of(model), {feature.name: feature for feature in model.plan.features}
     entity, event = chosen.entity.dictionary_decode().to_pylist(), _last_events(batch, rows)
     return [
         Lead(
@@ -190,6 +194,7 @@ def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of th
             against[n],
             doubts(standings[n], reasons[n], noun),
             changes[n] if changes else "",
+            tuple(values_behind(batch.timeline, features, reason) for reason in reasons[n]),
         )
         for n in range(len(rows))
     ]

@@ -1,9 +1,9 @@
 """Scoring into a dataset, which can run every night: each day once, and again where what it is made of has changed.
 
 A day's scores are made of the model, the parameters, the events and labels that its windows can see, and the committed
-alerts of the days before that its cases go on from, and of nothing else: not of the period asked for. Its commit says
-all of these. So a day whose commit says the same
-is left alone, and a run that was killed goes on with the days that lack one.
+alerts of the days before that its cases go on from, and of nothing else: not of the period asked for. What stands in
+their shadow is made of the challenger as well. A day's commit says all of these. So a day whose commit says the same is
+left alone, and a run that was killed goes on with the days that lack one.
 
 Late events. The days before the first one asked for are scored again as far as ``late`` reaches, if they have scores;
 events later than that count as history of later days only. A day whose scores change by that gets the next revision,
@@ -29,9 +29,10 @@ from ..features.sources import InMemory
 from ..training.asides import days_of
 from ..training.labels import read_labels
 from ..training.references import load
-from .batch import day_begins, named, told_of
+from .batch import counts_of, day_begins, named, noted, told_of, with_shadow
 from .dataset import DayOfScores, ScoreDataset
 from .scoring import score_batch
+from .shadow import Companion
 from .traces import Trace, model_name
 
 if TYPE_CHECKING:
@@ -47,10 +48,14 @@ if TYPE_CHECKING:
     from .batch import ScoringRequest
     from .dataset import Commit
     from .scoring import ScoredBatch
+    from .shadow import Shadow
+
+    _Pass = tuple[ScoredBatch, list[DayOfScores], tuple[Shadow | None, pa.Table]]
 
 __all__ = ["DayOutcome", "WrittenDataset", "score_to_dataset"]
 
 _OF_CASES = ["entity", "as_of", "alert", "case"]
+_COUNTED = ["alert", "case", "suppressed"]
 _DAY, _HOUR = 86_400_000_000, 3_600_000_000
 
 
@@ -107,6 +112,8 @@ class WrittenDataset:
         The scoring run in MLflow; empty if nothing had to be scored, or it could not be written.
     untracked : str
         Why there is no whole run; empty if there is one, or none was due.
+    cases, suppressed : int
+        Of the days that were scored: cases with an alert, and windows that a suppression took off the list.
     """
 
     location: str
@@ -115,6 +122,8 @@ class WrittenDataset:
     report: DataReport
     run_id: str = ""
     untracked: str = ""
+    cases: int = 0
+    suppressed: int = 0
 
     @property
     def written(self) -> list[date]:
@@ -142,6 +151,8 @@ class WrittenDataset:
         return {
             "rows": self.count("rows"),
             "alerts": self.count("alerts"),
+            "cases": self.cases,
+            "suppressed": self.suppressed,
             "withdrawn": self.count("withdrawn"),
             "days": [done.to_dict() for done in self.days],
             "model": self.model,
@@ -171,18 +182,21 @@ def score_to_dataset(
         If a commit cannot be read.
     """
     loaded = load(store, request.model_uri)
-    scores = ScoreDataset.open(request.output)
+    companion = Companion.of(store, loaded, wanted=request.shadow)
+    scores, parts = ScoreDataset.open(request.output), []
     with scores.only_one():
-        run = _Run.begin(request, loaded, scores)
-        asked = request.alert_rules.to_dict() | {"days": [str(day) for day in run.lacking]}
+        run = _Run.begin(request, loaded, scores, companion)
+        asked = request.alert_rules.to_dict() | companion.asked | {"days": [str(day) for day in run.lacking]}
         trace = Trace(store, loaded, request.model_uri, scores.location, asked)
-        digest, notes = "", dict.fromkeys(run.report.notes)
-        for batch, days in run.passes(progress):
+        digest, notes, made = "", dict.fromkeys(run.report.notes), []
+        for batch, days, part in run.passes(progress):
             digest = trace.use(data=run.timeline.fingerprint, rows=sum(day.table.num_rows for day in days))
             notes |= dict.fromkeys(batch.report.notes)
+            parts.append(part)
             for scored in days:
                 scores.write(run.with_cases(scored))
                 scores.sweep(scored.day)
+                made.append(scored.table.select(_COUNTED))
         outcomes = tuple(DayOutcome(_committed(scores, day), before) for day, before in run.before.items())
         for day in run.kept:
             scores.sweep(day)  # what a killed run may have left
@@ -190,9 +204,13 @@ def score_to_dataset(
     written = WrittenDataset(scores.location, model_name(loaded), outcomes, report)
     if not run.lacking:
         return written
-    counts = {name: written.count(name) for name in ("rows", "alerts", "withdrawn")}
-    told = told_of(report, loaded, {**counts, "days": len(run.lacking)})
-    run_id, untracked = trace.run(replace(told, params={"budget_per_day": request.alert_rules.limit()}), digest=digest)
+    counts = counts_of(pa.concat_tables(made))
+    written = replace(written, cases=counts["cases"], suppressed=counts["suppressed"])
+    told = told_of(report, loaded, {**counts, "withdrawn": written.count("withdrawn"), "days": len(run.lacking)})
+    told = with_shadow(told, companion, parts)
+    params = {**told.params, "budget_per_day": request.alert_rules.limit()}
+    told = replace(told, params=params, tags={"peculiar.days": f"{min(run.lacking)}/{max(run.lacking)}"})
+    run_id, untracked = trace.run(told, digest=digest)
     return replace(written, run_id=run_id, untracked=untracked)
 
 
@@ -207,12 +225,13 @@ class _Run:
     timeline: Timeline
     report: DataReport
     rejected: pa.Table
+    companion: Companion
     before: Mapping[date, Commit | None] = field(default_factory=dict)
     made_of: Mapping[date, Mapping[str, Any]] = field(default_factory=dict)
     lacking: tuple[date, ...] = ()
 
     @classmethod
-    def begin(cls, request: ScoringRequest, loaded: LoadedModel, scores: ScoreDataset) -> _Run:
+    def begin(cls, request: ScoringRequest, loaded: LoadedModel, scores: ScoreDataset, companion: Companion) -> _Run:
         """Read the events that the days can see, and hold each day's ingredients against its commit."""
         roles, there = loaded.model.plan.roles, scores.days()
         first, last = request.days
@@ -224,7 +243,7 @@ class _Run:
         log = EventLog.open(InMemory(source.read(columns), source.name), roles)
         days = _Days(loaded)
         timeline, report, rejected = log.read(days.reach(first and start), None if last is None else days.begin(last))
-        run = cls(request, loaded, scores, log, timeline, report, rejected)
+        run = cls(request, loaded, scores, log, timeline, report, rejected, companion)
         with_events = days.of_events(timeline)
         end = last or (max(with_events) + timedelta(days=1) if with_events else None)
         late = {day for day in there if end is not None and start <= day < end}
@@ -239,7 +258,7 @@ class _Run:
         """The days that are left alone."""
         return [day for day in self.before if day not in self.lacking]
 
-    def passes(self, progress: Callable[[str, float], None] | None) -> Iterator[tuple[ScoredBatch, list[DayOfScores]]]:
+    def passes(self, progress: Callable[[str, float], None] | None) -> Iterator[_Pass]:
         """Score the days that need it, some at a time."""
         days, request = _Days(self.loaded), self.request
         # A run of events that goes on is scored as it stood at the end of the day, whichever days are asked for.
@@ -256,11 +275,16 @@ class _Run:
                 progress=progress,
             )
             on = days_of(batch.vectors, self.loaded.model.plan.windows, self.loaded.model.plan.roles.time_zone)
+            batch = noted(batch, self.companion)
             table = named(batch.table, self.loaded)
-            yield batch, [self._day(day, table.filter(pa.array(on == _number(day)))) for day in part]
+            shadow = self.companion.shadow(self.loaded.model, batch, request.alert_rules)
+            beside = None if shadow is None else shadow.beside(table)
+            yield batch, [self._day(day, table, beside, on == _number(day)) for day in part], (shadow, table)
 
-    def _day(self, day: date, table: pa.Table) -> DayOfScores:
-        return DayOfScores(day, table, self._set_aside(day), self.made_of[day])
+    def _day(self, day: date, table: pa.Table, shadow: pa.Table | None, here: NDArray[np.bool_]) -> DayOfScores:
+        mask = pa.array(here)
+        beside = None if shadow is None else shadow.filter(mask)
+        return DayOfScores(day, table.filter(mask), self._set_aside(day), self.made_of[day], beside)
 
     def _earlier(self, day: date) -> pa.Table | None:
         """The committed alerts whose cases may go on at a day."""
@@ -297,6 +321,7 @@ class _Run:
                 "version": version.number if version else "",
                 "sha256": source.sha256,
             },
+            **self.companion.made_of,
             "plan": self.loaded.model.plan.fingerprint,
             "parameters": self.request.alert_rules.to_dict() | {"reasons": self.request.reasons},
         }

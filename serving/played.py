@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from ..training.labels import Labels
 
-__all__ = ["SCORED", "Played"]
+__all__ = ["ALSO", "SCORED", "Played"]
 
 SCORED = ("entity", "since", "as_of", "score", "p_value", "chance")  # what is needed of a file of scores
+ALSO = ("team", "suppressed")  # what is used of it if it is there
 _DAY = 86_400_000_000
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -78,6 +79,9 @@ class Played:
     def scored(cls, table: pa.Table, labels: Labels | None, *, zone: str, whole: bool = False) -> Self:
         """The windows of a file of scores, and what was found out about them since.
 
+        Windows that a suppression took off the list get a score below all others and a p-value of 1, so that they are
+        the last to take a place; trouble among them is trouble that is missed.
+
         Parameters
         ----------
         table : pyarrow.Table
@@ -110,8 +114,11 @@ class Played:
             chance = table["chance"].fill_null(1.0).to_numpy()
             confirmed, weight = truth.confirmed, np.where(truth.reviewed, 1.0 / chance, 0.0)
             weight = np.ones(len(since)) if whole else weight
-        day, score = to_wall(as_of - 1, zone) // _DAY, table["score"].to_numpy()
-        return cls(entity, day, score, _p_values(table), confirmed, weight)
+        day, score, p = to_wall(as_of - 1, zone) // _DAY, table["score"].to_numpy(), _p_values(table)
+        if "suppressed" in table.column_names and (hidden := table["suppressed"].is_valid().to_numpy()).any():
+            score = np.where(hidden, score.min() - 1.0, score)
+            p = None if p is None else np.where(hidden, 1.0, p)
+        return cls(entity, day, score, p, confirmed, weight)
 
 
 def _p_values(table: pa.Table) -> NDArray[np.float64] | None:

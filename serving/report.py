@@ -29,6 +29,8 @@ class OddEntity:
     family : str or None
         The family that speaks loudest.
     reasons : tuple of str
+    suppressed : str or None
+        The number and reason of the suppression that took the window off the list.
     """
 
     entity: str
@@ -37,6 +39,7 @@ class OddEntity:
     rank: int
     family: str | None
     reasons: tuple[str, ...]
+    suppressed: str | None = None
 
 
 def oddest_entities(scores: pa.Table, *, limit: int = 10) -> list[OddEntity]:
@@ -61,11 +64,14 @@ def oddest(scores: pa.Table, *, limit: int = 10) -> str:
     """The oddest entities as text for a terminal."""
     lines = []
     for place, odd in enumerate(oddest_entities(scores, limit=limit), 1):
-        lines.append(f"{place:>3}. {odd.entity} on {odd.day}, score {odd.score:.2f}, number {odd.rank} of its day")
+        hidden = f"; suppressed, {odd.suppressed}" if odd.suppressed else ""
+        line = f"{place:>3}. {odd.entity} on {odd.day}, score {odd.score:.2f}, number {odd.rank} of its day{hidden}"
+        lines.append(line)
         lines += [f"       - {reason}" for reason in odd.reasons]
     return "\n".join(lines) or "no window to score"
 
 
 def _odd(row: dict[str, Any]) -> OddEntity:
     reasons = tuple(row["reasons"] or ())
-    return OddEntity(row["entity"], row["day"], row["score"], row["rank"], row["family"], reasons)
+    told = (row["entity"], row["day"], row["score"], row["rank"], row["family"])
+    return OddEntity(*told, reasons, row.get("suppressed"))

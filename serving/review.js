@@ -19,6 +19,7 @@
 
   // --- What was said, kept between visits -------------------------------------------------------------------------
   const STORE = `peculiar-review-${D.key}`, WHO = "peculiar-reviewer";
+  const framed = window !== window.top;  // MLflow's preview lets no file be saved
   let keeps = true, unsaved = false;
   const recall = (name) => { try { return localStorage.getItem(name); } catch { keeps = false; return null; } };
   const keep = (name, value) => { try { localStorage.setItem(name, value); keeps = true; } catch { keeps = false; } };
@@ -36,17 +37,27 @@
   addEventListener("beforeunload", (event) => { if (unsaved && !keeps) event.preventDefault(); });
 
   // --- The list ----------------------------------------------------------------------------------------------------
-  const rows = [];
-  let shown = [], now = -1;
+  const rows = [], STEP = 120;
+  let shown = [], now = -1, drawn = 0;
   const chip = (word) => make("span", { class: `chip ${word}` }, SIGN[word]);
   const row = (lead, n) => {
     const rank = lead.n === undefined ? "" : lead.r ? "drawn at random" : `no. ${count(lead.n)} of its day`;
-    const facts = [lead.d, rank, lead.sc === undefined ? "" : `score ${lead.sc.toFixed(2)}`, lead.f, lead.t, lead.k].filter(Boolean);
+    const facts = [lead.d, rank, lead.f, lead.t].filter(Boolean);
     return make("li", { role: "option", id: `row-${n}`, "aria-selected": "false", onclick: () => { choose(n); open(); } },
       make("div", { class: "top" }, make("b", {}, lead.e), chip(wordOf(lead))),
       make("div", { class: "small" }, facts.join(" · ")),
       make("div", { class: "why" }, lead.why.length ? lead.why[0].x : "nothing about it is odd"));
   };
+  // Rows are made when they are needed: to lay out a thousand at each key would be felt.
+  const rowOf = (n) => rows[n] || (rows[n] = row(D.leads[n], n));
+  const end = make("li", { class: "end", role: "presentation" });
+  const more = (until) => {
+    const upto = Math.max(drawn, Math.min(shown.length, until));
+    end.before(...shown.slice(drawn, upto).map(rowOf));
+    for (; drawn < upto; drawn += 1) { rows[shown[drawn]].setAttribute("aria-posinset", drawn + 1); rows[shown[drawn]].setAttribute("aria-setsize", shown.length); }
+    end.hidden = drawn >= shown.length;
+  };
+  new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) more(drawn + STEP); }).observe(end);
   const words = [];
   const haystack = (n) => {
     if (words[n]) return words[n];
@@ -58,27 +69,30 @@
   const filter = () => {
     const query = el("q").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const [family, day, team, state] = ["family", "day", "team", "state"].map((id) => el(id).value);
-    shown = [];
-    D.leads.forEach((lead, n) => {
-      const fits = (!family || lead.why.some((why) => why.f === family)) && (!day || lead.d === day) && (!team || lead.t === team)
+    shown = [...D.leads.keys()].filter((n) => {
+      const lead = D.leads[n];
+      return (!family || lead.why.some((why) => why.f === family)) && (!day || lead.d === day) && (!team || lead.t === team)
         && (!state || wordOf(lead) === state) && query.every((word) => haystack(n).includes(word) || (said.get(keyOf(lead))?.note || "").toLowerCase().includes(word));
-      rows[n].hidden = !fits;
-      if (fits) shown.push(n);
     });
+    drawn = 0;
+    el("list").replaceChildren(end);
+    more(STEP);
     tell();
-    if (shown.length && !shown.includes(now)) choose(shown[0]);
+    if (shown.includes(now)) more(shown.indexOf(now) + STEP); else if (shown.length) choose(shown[0]);
   };
   const tell = (first = "") => {
     const tally = { confirmed: 0, cleared: 0, unsure: 0 };
     for (const lead of D.leads) if (wordOf(lead) !== "open") tally[wordOf(lead)] += 1;
     const told = WORDS.map((word) => `${count(tally[word])} ${word}`).join(", ");
-    const kept = keeps ? "" : " This browser keeps nothing for this page: save review.csv before you leave.";
+    const kept = framed ? " A preview inside another page can save nothing: download this file and open it to decide."
+      : keeps ? "" : " This browser keeps nothing for this page: save review.csv before you leave.";
     el("status").textContent = `${first ? `${first} ` : ""}${count(shown.length)} of ${count(D.leads.length)} shown; ${told}.${kept}`;
   };
   const choose = (n) => {
-    if (now >= 0) rows[now].setAttribute("aria-selected", "false");
+    if (now >= 0) rowOf(now).setAttribute("aria-selected", "false");
     now = n;
-    rows[n].setAttribute("aria-selected", "true");
+    more(shown.indexOf(n) + STEP / 2);
+    rowOf(n).setAttribute("aria-selected", "true");
     el("list").setAttribute("aria-activedescendant", rows[n].id);
     rows[n].scrollIntoView({ block: "nearest" });
     requestAnimationFrame(draw);
@@ -88,7 +102,7 @@
     const at = shown.indexOf(now);
     choose(shown[Math.max(0, Math.min(shown.length - 1, at + by))]);
   };
-  const open = () => { document.body.classList.add("reading"); if (narrow.matches) { draw.done = -1; draw(); scrollTo(0, 0); } };
+  const open = () => { document.body.classList.add("reading"); if (narrow.matches) { draw.done = -1; scrollTo(0, 0); } draw(); };
   const back = () => {
     document.body.classList.remove("reading");
     el("list").focus();
@@ -101,8 +115,8 @@
     if (now < 0 || draw.done === now) return;
     draw.done = now;
     const lead = D.leads[now], place = el("lead"), entry = said.get(keyOf(lead));
-    const standing = lead.n === undefined ? [] : [lead.r ? "drawn at random, not for its score" : `number ${count(lead.n)} of ${count(lead.of)} windows of its day`,
-      `score ${lead.sc.toFixed(2)}${lead.li === null ? "" : ` (the day's alerts begin at ${lead.li.toFixed(2)})`}`, lead.o];
+    const standing = lead.n === undefined ? [] : [lead.r ? "drawn at random, not for its score" : `number ${count(lead.n)} of the ${count(lead.of)} windows of its day, 1 being the oddest`,
+      lead.o, `score ${lead.sc.toFixed(2)}${lead.li === null ? "" : ` (the day's alerts begin at ${lead.li.toFixed(2)})`}`];
     const facts = [...standing, lead.t && `team ${lead.t}`, lead.k && `case ${lead.k}`, lead.v && `event ${lead.v}`].filter(Boolean);
     const note = make("input", { id: "note", "aria-label": "Note", placeholder: "note", value: entry?.note || "", oninput: () => remember(lead, { note: note.value }) });
     const buttons = WORDS.map((word) => make("button", { type: "button", class: word, "data-word": word,
@@ -133,6 +147,7 @@
     };
     const about = `${why.f}: ${D.families[why.f] || ""} ${why.n}`;
     return make("li", {}, why.x, " ", make("span", { class: "chip open", title: about }, why.f),
+      why.q ? make("div", { class: "which" }, why.q) : "",
       why.weak ? make("div", { class: "weak" }, "▲ weak: without these events it would still be an alert") : "",
       make("div", { class: "bars" }, ...bar("seen", "seen", 0), ...bar("own", "own usual", 1), ...bar("all", side, 2)));
   };
@@ -146,6 +161,9 @@
   const history = (lead) => {
     const past = lead.h;
     if (!past) return [];
+    if (past.y.slice(0, -1).every((value) => value === null)) {
+      return [make("h3", {}, "Its own days before"), make("p", {}, `None: it did nothing in the ${past.y.length - 1} days before.`)];
+    }
     const [low, high, all] = past.b, [lowText, highText, allText, nowText] = past.z, days = past.y.length;
     const width = Math.max(300, Math.min(860, el("lead").clientWidth - 48)), height = 170, left = 8, top = 22, foot = 20;
     const most = Math.max(...past.y.filter((value) => value !== null), all ?? 0, high ?? 0, 1e-9);
@@ -174,13 +192,27 @@
     });
     return [make("h3", {}, `Its own days before: ${past.l}`), picture, make("ul", { class: "legend" }, ...legend.filter(Boolean).map((each) => make("li", {}, each))), table];
   };
+  // What holds one value in all events shown is told once: a column that repeats itself hides those that do not.
+  const alike = (lead) => {
+    const ev = lead.ev, same = {};
+    if (ev.t.length < 3) return same;
+    for (const name of D.columns.dimensions) {
+      const codes = ev.d[name];
+      if (codes && codes[0] >= 0 && codes.every((code) => code === codes[0])) same[name] = D.values[name][codes[0]];
+    }
+    if (ev.w.every((mask) => mask === ev.w[0])) same.reason = lead.why.map((_, at) => at + 1).filter((at) => ev.w[0] & (1 << (at - 1))).join(", ");
+    return same;
+  };
   const events = (lead) => {
     const ev = lead.ev, begin = Date.parse(`${ev.b}Z`);
-    const dimensions = D.columns.dimensions.filter((name) => ev.d[name]), measures = D.columns.measures.filter((name) => ev.m[name]);
+    const same = alike(lead);
+    const dimensions = D.columns.dimensions.filter((name) => ev.d[name] && !(name in same)), measures = D.columns.measures.filter((name) => ev.m[name]);
     const part = ev.t.length < ev.n ? `; ${count(ev.t.length)} are shown` : "";
     const told = make("p", { class: "facts" }, `${count(ev.n)} events are behind these reasons${part}; the window has ${count(ev.of)}.`);
     if (!ev.t.length) return [told];
-    const head = make("tr", {}, make("th", {}, "time"), ...dimensions.map((name) => make("th", {}, name)), ...measures.map((name) => make("th", { class: "number" }, name)), make("th", {}, "id"), make("th", {}, "reason"));
+    const once = Object.entries(same).map(([name, value]) => `${name} ${value}`).join(", ");
+    const common = once ? [make("p", { class: "facts" }, `The same in each event shown: ${once}.`)] : [];
+    const head = make("tr", {}, make("th", {}, "time"), ...dimensions.map((name) => make("th", {}, name)), ...measures.map((name) => make("th", { class: "number" }, name)), make("th", {}, "id"), ...("reason" in same ? [] : [make("th", {}, "reason")]));
     const body = make("tbody");
     ev.t.forEach((seconds, n) => {
       const line = document.createElement("tr"), cell = (text, kind) => { const td = document.createElement("td"); td.textContent = text; if (kind) td.className = kind; line.append(td); };
@@ -188,10 +220,10 @@
       for (const name of dimensions) cell(ev.d[name][n] < 0 ? "" : D.values[name][ev.d[name][n]]);
       for (const name of measures) cell(ev.m[name][n] === null ? "" : ev.m[name][n].toLocaleString("en-GB", { minimumFractionDigits: 2 }), "number");
       cell(ev.i[n]);
-      cell(lead.why.map((_, at) => at + 1).filter((at) => ev.w[n] & (1 << (at - 1))).join(", "));
+      if (!("reason" in same)) cell(lead.why.map((_, at) => at + 1).filter((at) => ev.w[n] & (1 << (at - 1))).join(", "));
       body.append(line);
     });
-    return [told, make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events" }, make("table", {}, make("thead", {}, head), body))];
+    return [told, ...common, make("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Events" }, make("table", {}, make("thead", {}, head), body))];
   };
 
   // --- Verdicts ----------------------------------------------------------------------------------------------------
@@ -206,7 +238,7 @@
     if (at < new Date(lead.a)) return tell("This window is not over by this computer's clock: a verdict has to come after it.");
     const again = wordOf(lead) === word;
     remember(lead, again ? { verdict: "", by: "", at: "" } : { verdict: word, by: who, at: at.toISOString() });
-    rows[now].querySelector(".chip").replaceWith(chip(wordOf(lead)));
+    rowOf(now).querySelector(".chip").replaceWith(chip(wordOf(lead)));
     for (const button of el("lead").querySelectorAll("[data-word]")) button.setAttribute("aria-pressed", String(button.dataset.word === wordOf(lead)));
     tell(`${lead.e}, ${lead.d}: ${wordOf(lead)}.`);
   };
@@ -248,12 +280,11 @@
 
   // --- Begin -------------------------------------------------------------------------------------------------------
   const choices = (id, values) => el(id).append(...[...new Set(values)].filter(Boolean).sort().map((value) => make("option", { value }, value)));
+  el("families").append(...Object.entries(D.families).flatMap(([name, line]) => [make("dt", {}, name), make("dd", {}, line)]));
   choices("family", D.leads.flatMap((lead) => lead.why.map((why) => why.f)));
   choices("day", D.leads.map((lead) => lead.d));
   choices("team", D.leads.map((lead) => lead.t));
   el("teams").hidden = !D.leads.some((lead) => lead.t);
-  D.leads.forEach((lead, n) => rows.push(row(lead, n)));
-  el("list").append(...rows);
   el("tools").addEventListener("input", filter);
   el("tools").addEventListener("submit", (event) => event.preventDefault());
   el("export").addEventListener("click", save);

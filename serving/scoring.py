@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pyarrow as pa
 
 from ..errors import ConfigError
 from ..features.columns import from_wall, to_wall
@@ -20,16 +19,17 @@ from ..features.output import with_event
 from ..training.asides import days_of
 from ..training.labels import confirmed, read_labels
 from ..training.trouble import with_trouble
-from ..training.verdicts import CUT
 from .alerts import AlertRules, Scored, raise_alerts
 from .calibrated import drift_notes, p_values_of
-from .cases import case_ids, open_cases
+from .evidence import ids_of, weighed
 from .picks import Exploration
 from .reasons import explain as tell_reasons
+from .score_table import score_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from ..features.events import DataReport
@@ -85,9 +85,10 @@ class ScoredBatch:
         an alert), chance (how likely it was to be one: 1 by rank; a random pick's own), team (whose
         it is, by the rules' column), case (which of the entity's cases an alert by rank is of: its name and the day it
         began), suppressed (the number and reason of the suppression that took it off the list), family (which speaks
-        loudest), reasons (list of str). Pick, chance, family and reasons are null where there is no alert, family and
-        reasons also where none were asked for. Windows that are no days or hours have the id of their last event after
-        as_of (``event_row`` if the log has no ids).
+        loudest), reasons (list of str), evidence (list of struct, one a reason: its numbers, the count and the ids of
+        its events, and whether it is weak, see :func:`~peculiar.serving.evidence.columns`). Pick, chance, family,
+        reasons and evidence are null where there is no alert, the last three also where none were asked for. Windows
+        that are no days or hours have the id of their last event after as_of (``event_row`` if the log has no ids).
     vectors : Vectors
         The vectors behind the rows, in the same order.
     report : DataReport
@@ -98,7 +99,7 @@ class ScoredBatch:
     timeline : Timeline
         The events behind the vectors, with what is known of each from elsewhere.
     line : float64 array of shape (n,)
-        The lowest score that was an alert by rank on the row's day, in its team; NaN where there was none.
+        The score that the row has to be under to be no alert by rank; NaN where its day and team have none.
     hidden : mapping of int to int
         How many windows each suppression took off the list, by its number.
     """
@@ -166,7 +167,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     rules : AlertRules, optional
         All that makes an alert, in the place of ``budget``, ``fdr`` and ``explore``: teams, suppressions, cases, too.
     progress : callable, optional
-        Called with what is done and the share of the vectors built.
+        Called with what is done and the share of the vectors built: "reading", each family, "scoring", "reasons".
 
     Raises
     ------
@@ -181,7 +182,9 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     rules = _rules(rules, budget, fdr, explore)
     source = events.source if isinstance(events, EventLog) else events
     log = EventLog.open(source, model.plan.roles)
+    done = progress or _untold
     timeline, report, rejected = log.read(_reach(model, since), until)
+    done("reading", 0.0)
     timeline, known, notes = _with_known_trouble(model, timeline, labels)
     timeline = model.plan.annotated(timeline)
     windows = model.plan.windows
@@ -191,9 +194,12 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     day = days_of(vectors, windows, model.plan.roles.time_zone)
     scored = Scored(vectors, timeline, score, p, day, ranks_of(day, score))
     alerts = raise_alerts(model, scored, rules=rules, most=explain)
-    table = with_event(_table(model, scored, alerts, rules, explain), log, vectors, windows)
+    done("scoring", 1.0)
+    reasons = _reasons(model, log, scored, alerts, explain)
+    table = with_event(score_table(model, scored, alerts, rules, reasons), log, vectors, windows)
     calm = np.ones(len(vectors), np.bool_) if known is None else ~confirmed(vectors, known, known_by=None)
     report = replace(report, notes=(*report.notes, *notes, *alerts.notes, *drift_notes(model, p, vectors, day, calm)))
+    done("reasons", 1.0)
     return ScoredBatch(table, vectors, report, rejected, timeline.fingerprint, timeline, alerts.line, alerts.hidden)
 
 
@@ -241,55 +247,22 @@ def ranks_of(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.
     return rank
 
 
-def _table(model: Model, scored: Scored, alerts: Alerts, rules: AlertRules, most: int) -> pa.Table:
-    """One row per snapshot; ``most`` reasons for each alert."""
-    vectors, p, time = scored.vectors, scored.p_value, pa.timestamp("us", tz="UTC")
-    rows, entity = len(vectors), vectors.entity.dictionary_decode().cast(pa.string())
-    return pa.table(
-        {
-            "entity": entity,
-            "since": pa.array(vectors.since).cast(time),
-            "as_of": pa.array(vectors.as_of).cast(time),
-            "score": scored.score,
-            "p_value": pa.nulls(rows, pa.float64()) if p is None else pa.array(p),
-            "rank": scored.rank,
-            **alerts.picks.columns(),
-            "team": pa.nulls(rows, pa.string()) if alerts.team is None else alerts.team.cast(pa.string()),
-            "case": _cases(model, entity, scored.day, alerts, rules),
-            "suppressed": _suppressed(alerts, rules),
-            **_told(_reasons(model, vectors, alerts, most), rows),
-        },
-        metadata={CUT: vectors.cut},
+def _reasons(model: Model, log: EventLog, scored: Scored, alerts: Alerts, most: int) -> dict[int, list[Reason]]:
+    """The reasons of each alert with their evidence, by row; those that had to be told before are not told again.
+
+    Of a random pick there is no line to stay under, so its evidence is not put to the test.
+    """
+    if not most:
+        return {}
+    rows, vectors = np.flatnonzero(alerts.picks.alert), scored.vectors
+    left = np.array([row for row in rows.tolist() if row not in alerts.told], np.intp)
+    said = dict(alerts.told) | dict(zip(left.tolist(), tell_reasons(model, vectors.take(left), most=most), strict=True))
+    line = np.where(alerts.picks.by_rank, alerts.line, np.nan)[rows]
+    reasons, ids = [said[row] for row in rows.tolist()], ids_of(log, scored.timeline)
+    return dict(
+        zip(rows.tolist(), weighed(model, scored.timeline, vectors.take(rows), reasons, line, ids=ids), strict=True)
     )
 
 
-def _cases(model: Model, entity: pa.Array, day: NDArray[np.int64], alerts: Alerts, rules: AlertRules) -> pa.Array:
-    begun = {}
-    if rules.earlier is not None and len(day):
-        begun = open_cases(rules.earlier, before=int(day.min()), zone=model.plan.roles.time_zone)
-    return case_ids(entity, day, alerts.picks.by_rank, gap=rules.case_gap, begun=begun)
-
-
-def _suppressed(alerts: Alerts, rules: AlertRules) -> pa.Array:
-    labels = pa.array(() if rules.suppressions is None else rules.suppressions.labels, pa.string())
-    return labels.take(pa.array(alerts.suppressed - 1, mask=alerts.suppressed == 0))
-
-
-def _reasons(model: Model, vectors: Vectors, alerts: Alerts, most: int) -> dict[int, list[Reason]]:
-    """The reasons of each alert, by row; those that had to be told before are not told again."""
-    if not most:
-        return {}
-    rows = np.flatnonzero(alerts.picks.alert)
-    left = np.array([row for row in rows.tolist() if row not in alerts.told], np.intp)
-    said = dict(zip(left.tolist(), tell_reasons(model, vectors.take(left), most=most), strict=True))
-    return {row: said[row] if row in said else alerts.told[row] for row in rows.tolist()}
-
-
-def _told(reasons: Mapping[int, list[Reason]], rows: int) -> dict[str, pa.Array]:
-    """The columns that tell reasons, null in rows that have none told."""
-    texts: list[list[str] | None] = [None] * rows
-    families: list[str | None] = [None] * rows
-    for row, said in reasons.items():
-        texts[row] = [reason.text for reason in said]
-        families[row] = said[0].family if said else None
-    return {"family": pa.array(families, pa.string()), "reasons": pa.array(texts, pa.list_(pa.string()))}
+def _untold(what: str, share: float) -> None:
+    """Progress that nobody watches."""

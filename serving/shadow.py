@@ -8,11 +8,12 @@ is the time that the challenger takes to score them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 
+from ..errors import PeculiarError
 from ..features.exchange import TROUBLE
 from ..training.asides import days_of
 from ..training.references import load
@@ -23,7 +24,7 @@ from .scoring import ranks_of
 from .traces import model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
     from .alerts import AlertRules
     from .scoring import ScoredBatch
 
-__all__ = ["Shadow", "challenger_of", "shadow_of"]
+__all__ = ["Companion", "Shadow", "challenger_of", "difference_of", "shadow_of"]
 
 _LEVEL = 0.01
+_COLUMNS = ("score", "rank", "alert")
+_UNLIKE = "no shadow: {name} reads other columns or cuts other windows than the champion"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +74,11 @@ class Shadow:
         }
 
     def beside(self, table: pa.Table) -> pa.Table:
-        """The champion's table with the challenger's columns at its end."""
+        """The keys of the champion's table with the challenger's columns: what is written beside the scores."""
+        made = table.select(table.column_names[: table.column_names.index("score")])
         for name, column in self.columns().items():
-            table = table.append_column(name, column)
-        return table
+            made = made.append_column(name, column)
+        return made
 
     def difference(self, table: pa.Table) -> dict[str, float]:
         """How the two differ, for MLflow.
@@ -107,6 +111,78 @@ class Shadow:
         if self.p_value is not None and len(self.p_value):
             told["shadow/p01_share"] = float(np.mean(self.p_value <= _LEVEL))
         return told
+
+
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """The challenger that goes along with a scoring run, or why none does.
+
+    Attributes
+    ----------
+    challenger : LoadedModel or None
+    note : str
+        Why there is a challenger and yet no shadow; empty where all is well or nobody challenges.
+    """
+
+    challenger: LoadedModel | None = None
+    note: str = ""
+
+    @classmethod
+    def of(cls, store: Store, loaded: LoadedModel, *, wanted: bool = True) -> Self:
+        """Find the challenger of the model that scores; one that cannot be read does not stop the champion.
+
+        Parameters
+        ----------
+        store : Store
+        loaded : LoadedModel
+            What scores.
+        wanted : bool
+            Whether a shadow is asked for at all.
+        """
+        if not wanted:
+            return cls()
+        try:
+            challenger = challenger_of(store, loaded)
+        except PeculiarError as error:
+            return cls(note=f"no shadow: the challenger cannot be read: {error}")
+        if challenger is None or _alike(loaded.model, challenger.model):
+            return cls(challenger)
+        return cls(note=_UNLIKE.format(name=model_name(challenger)))
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """What a day's shadow is made of, for its commit; nothing where there is none."""
+        if self.challenger is None:
+            return {}
+        source = self.challenger.source
+        return {"challenger": {"name": model_name(self.challenger), "sha256": source.sha256}}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the record of use says of it."""
+        return {} if self.challenger is None else {"challenger": model_name(self.challenger)}
+
+    def shadow(self, champion: Model, batch: ScoredBatch, rules: AlertRules) -> Shadow | None:
+        """The shadow of a batch that the champion scored; None if there is no challenger."""
+        return None if self.challenger is None else shadow_of(champion, batch, self.challenger, rules=rules)[0]
+
+
+def difference_of(parts: Sequence[tuple[Shadow | None, pa.Table]]) -> dict[str, float]:
+    """How champion and challenger differ over all parts of a run, as :meth:`Shadow.difference`; empty without shadows.
+
+    Parameters
+    ----------
+    parts : sequence of pair of Shadow or None, and pyarrow.Table
+        The shadow of each part, and the champion's scores.
+    """
+    there = [(shadow, table.select(["score", "alert", "pick"])) for shadow, table in parts if shadow is not None]
+    if not there:
+        return {}
+    shadows = [shadow for shadow, _ in there]
+    score, rank, alert = (np.concatenate([getattr(each, name) for each in shadows]) for name in _COLUMNS)
+    p = [each.p_value for each in shadows if each.p_value is not None]
+    whole = Shadow(shadows[0].model, score, rank, alert, np.concatenate(p) if p else None)
+    return whole.difference(pa.concat_tables([table for _, table in there]))
 
 
 def challenger_of(store: Store, loaded: LoadedModel) -> LoadedModel | None:
@@ -147,8 +223,8 @@ def shadow_of(
     """
     name = model_name(challenger)
     model = challenger.model
-    if (model.plan.roles, model.plan.windows) != (champion.plan.roles, champion.plan.windows):
-        return None, f"no shadow: {name} reads other columns or cuts other windows than the champion"
+    if not _alike(champion, model):
+        return None, _UNLIKE.format(name=name)
     vectors = batch.vectors if _same_vectors(champion, model) else _rebuilt(model, batch)
     score = model.detector.score(vectors)
     p = p_values_of(model, vectors, batch.timeline, score)
@@ -157,6 +233,10 @@ def shadow_of(
     plain = replace(rules, suppressions=None, fdr=rules.fdr if p is not None else None)
     alerts = raise_alerts(model, scored, rules=plain)
     return Shadow(name, score, scored.rank, alerts.picks.by_rank, p), ""
+
+
+def _alike(one: Model, other: Model) -> bool:
+    return (one.plan.roles, one.plan.windows) == (other.plan.roles, other.plan.windows)
 
 
 def _same_vectors(one: Model, other: Model) -> bool:

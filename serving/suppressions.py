@@ -1,8 +1,8 @@
 """Suppressions: who is known to look odd for a good reason, on whose word, and until when.
 
 A suppression takes alerts off the list; it changes no score. Each has an owner, a reason and an end within a year,
-since what is forgotten in such a file is where trouble would hide best: one that has ended is told and hides nothing,
-one that hides nothing is told, and so is one that hides much.
+since what is forgotten in such a file is where trouble would hide best: how many alerts each one hid is told, that one
+has ended and hides nothing is told, and so is that one hides nothing, or much.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Suppression(BaseModel):
     @property
     def begins(self) -> date:
         """The first day on which it holds."""
-        return self.until - _LONGEST if self.since is None else self.since
+        return max(self.until, _EPOCH + _LONGEST) - _LONGEST if self.since is None else self.since
 
     @property
     def by_reason(self) -> bool:
@@ -161,7 +161,7 @@ class Suppressions:
         if found or not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
             message = f"{name}: expected [[suppress]] entries and perhaps tell_above, got {', '.join(found) or given!r}"
             raise ConfigError(message)
-        if not isinstance(above, int | float) or not 0 <= above <= 1:
+        if isinstance(above, bool) or not isinstance(above, int | float) or not 0 <= above <= 1:
             message = f"{name}: expected tell_above to be a share of the alerts, 0 to 1, got {above!r}"
             raise ConfigError(message)
         entries = tuple(_entry(each, f"{name}, entry {number}") for number, each in enumerate(given, 1))
@@ -239,8 +239,9 @@ class Suppressions:
                 told.append(f"{who} begins on {entry.begins}, after the scored days")
             elif not count and entry.until > first:
                 told.append(f"{who} hid no alert; is it still needed?")
-            if count > self.tell_above * all_:
-                told.append(f"{who} hid {count:,} of {all_:,} would-be alerts, more than {self.tell_above:.0%}")
+            if count:
+                much = f", more than {self.tell_above:.0%}" if count > self.tell_above * all_ else ""
+                told.append(f"{who} hid {count:,} of {all_:,} would-be alerts{much}")
         return tuple(told)
 
     def to_dict(self) -> dict[str, Any]:
@@ -280,9 +281,10 @@ def _entry(given: dict[str, Any], where: str) -> Suppression:
     if all(getattr(entry, scope) is None for scope in _SCOPES):
         message = f"{about}: expected a scope, at least one of {', '.join(_SCOPES)}; got none, which would hide all"
         raise ConfigError(message)
-    if not entry.begins < entry.until <= entry.begins + _LONGEST:
+    latest = min(entry.begins, date.max - _LONGEST) + _LONGEST
+    if not entry.begins < entry.until <= latest:
         message = (
-            f"{about}: until: expected a day after {entry.begins} and not after {entry.begins + _LONGEST}, "
+            f"{about}: until: expected a day after {entry.begins} and not after {latest}, "
             f"got {entry.until}; look at it again each year"
         )
         raise ConfigError(message)

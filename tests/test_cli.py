@@ -32,6 +32,9 @@ VERBS = (
     "compare",
     "promote",
     "budget",
+    "explain",
+    "monitor",
+    "review",
 )
 SETTINGS = """
 [events]

@@ -82,7 +82,7 @@ def asides_of(vectors: Vectors, timeline: Timeline, roles: Roles, windows: Windo
     return Asides(day, group, None if value is None else _value(vectors, timeline, windows, value))
 
 
-def days_of(vectors: Vectors, windows: WindowSpec, zone: str) -> NDArray[np.int64]:
+def days_of(vectors: Vectors | Snapshots, windows: WindowSpec, zone: str) -> NDArray[np.int64]:
     """The calendar day of each row in a zone, as days since 1970: of its window, or of the event that ends it."""
     return to_wall(vectors.since if windows.calendar else vectors.as_of - 1, zone) // _DAY
 

@@ -26,11 +26,31 @@ if TYPE_CHECKING:
     from ..features.roles import Roles
     from .model import Model
 
-__all__ = ["DATA", "FLAVOR", "LOADER", "SCORES", "example_events", "requirements", "signature", "write_bundle"]
+__all__ = [
+    "DATA",
+    "EVIDENCE",
+    "FLAVOR",
+    "LOADER",
+    "SCORES",
+    "example_events",
+    "requirements",
+    "signature",
+    "write_bundle",
+]
 
 FLAVOR = "peculiar"
 LOADER = "peculiar.serving.flavor"  # a name for MLflow to import; training itself never does
 DATA = "peculiar"
+# Of each reason: its numbers, whether the alert would stand without its events, how many these are, and the first ids.
+EVIDENCE = pa.list_(
+    pa.struct(
+        [
+            *((name, pa.string()) for name in ("feature", "family")),
+            *((name, pa.float64()) for name in ("weight", "seen", "usual", "everyone")),
+            *(("unit", pa.string()), ("weak", pa.bool_()), ("count", pa.int64()), ("events", pa.list_(pa.string()))),
+        ]
+    )
+)
 # What scoring returns per snapshot, and whether it is always there; serving holds it against the table that it makes.
 SCORES: Mapping[str, tuple[pa.DataType, bool]] = {
     "entity": (pa.string(), True),
@@ -47,6 +67,7 @@ SCORES: Mapping[str, tuple[pa.DataType, bool]] = {
     "suppressed": (pa.string(), False),
     "family": (pa.string(), False),
     "reasons": (pa.list_(pa.string()), False),
+    "evidence": (EVIDENCE, False),
 }
 _READS = ("lightgbm", "mlflow", "numba", "numpy", "pandas", "polars", "pyarrow", "scikit-learn", "scipy")
 
@@ -100,7 +121,8 @@ def example_events(roles: Roles) -> dict[str, list[Any]]:
     >>> example_events(Roles("user", "at", measures=("paid",)))["at"][0]
     '2026-01-01T08:00:00Z'
     """
-    known = {roles.entity: ["somebody"] * 3, roles.at: [f"2026-01-01T{hour:02}:00:00Z" for hour in (8, 9, 17)]}
+    hours = [f"2026-01-01T{hour:02}:00:00Z" for hour in (8, 9, 17)]
+    known: dict[str, list[Any]] = {roles.entity: ["somebody"] * 3, roles.at: hours}
     known |= {roles.id: ["first", "second", "third"]} if roles.id else {}
     known |= {name: [1.5, 2.5, None] for name in roles.measures}
     known |= dict(zip(roles.place or (), ([52.5] * 3, [13.4] * 3), strict=False))

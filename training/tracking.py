@@ -1,9 +1,9 @@
 """Runs: how a training, a candidate, a trial and a scored batch are written down.
 
 A training is one run of the role ``study`` with one child of the role ``candidate`` per detector; tuning adds
-``trial`` runs and batch scoring ``score`` runs. The role is a tag, and the saved views filter by it. A run is opened by
-:func:`running`, which closes it whatever happens, and filled by :func:`write_record` from a :class:`RunRecord`, which
-is plain data.
+``trial`` runs, batch scoring ``score`` runs, and monitoring one ``watch`` run a version with ``monitor`` runs below it.
+The role is a tag, and the saved views filter by it. A run is opened by :func:`running`, which closes it whatever
+happens, and filled by :func:`write_record` from a :class:`RunRecord`, which is plain data.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ __all__ = [
     "RunRecord",
     "Store",
     "close_orphans",
+    "lasting_run",
     "log_inputs",
     "open_store",
     "prepare_environment",
     "running",
+    "write_points",
     "write_record",
     "write_trials",
 ]
@@ -74,7 +76,7 @@ CARD, CARD_PAGE = "card.md", "card.html"
 
 SOURCE_TAGS = {"mlflow.source.name": "peculiar", "mlflow.source.type": "LOCAL"}
 
-Role = Literal["study", "candidate", "trial", "score", "compare", "promotion"]
+Role = Literal["study", "candidate", "trial", "score", "review", "compare", "promotion", "monitor", "watch"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
     Parameters
     ----------
     store : Store
-    role : {"study", "candidate", "trial", "score", "compare", "promotion"}
+    role : {"study", "candidate", "trial", "score", "review", "compare", "promotion", "monitor", "watch"}
     name : str
         What the runs table shows.
     kind : str
@@ -166,6 +168,49 @@ def running(store: Store, role: Role, *, name: str, kind: str = "", parent: Live
         raise
     finally:
         store.client.set_terminated(info.run_id, status)
+
+
+def lasting_run(store: Store, role: Role, *, name: str, about: str) -> LiveRun:
+    """The one run of a role about something, which goes on from day to day; opened at its first use.
+
+    It is never left open: MLflow takes metrics of a run that has ended.
+
+    Parameters
+    ----------
+    store : Store
+    role : "watch"
+    name : str
+        What the runs table shows.
+    about : str
+        What tells it from others of its role: name and version of a model.
+    """
+    query = f"tags.`peculiar.role` = '{role}' AND tags.`peculiar.about` = '{about}'"
+    found = store.client.search_runs([store.experiment_id], query, order_by=["attributes.start_time ASC"])
+    if found:
+        info = found[0].info
+        return LiveRun(store, info.run_id, info.run_name, "", info.start_time)
+    with running(store, role, name=name) as run:
+        store.client.set_tag(run.run_id, "peculiar.about", about)
+    return run
+
+
+def write_points(run: LiveRun, metrics: Mapping[str, float], *, day: int) -> None:
+    """Add a point to each line of a lasting run, at a day of the log.
+
+    Parameters
+    ----------
+    run : LiveRun
+    metrics : mapping of str to float
+        What is not finite is left out.
+    day : int
+        Days since 1970: the step, and as an instant the time of the point, which MLflow shows as a date. A day that is
+        looked at twice has two points, of which the later was written last.
+    """
+    from mlflow.entities import Metric
+
+    finite = {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+    points = [Metric(key, value, day * 86_400_000, day) for key, value in finite.items()]
+    run.store.client.log_batch(run.run_id, metrics=points)
 
 
 def write_record(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CANDIDATES",
     "COMPARISONS",
+    "DRIFT",
+    "MONITORED",
     "PROMOTIONS",
     "SCORES",
     "TRIALS_VIEW",
@@ -86,9 +88,12 @@ def bar(*metrics: str) -> dict[str, Any]:
     return {"type": "BAR", "metricKey": metrics[0], "selectedMetricKeys": list(metrics)}
 
 
-def line(metric: str, *, logarithmic: bool = False) -> dict[str, Any]:
-    """One line per run: the metric over its steps."""
+def line(metric: str, *, logarithmic: bool = False, dated: bool = False) -> dict[str, Any]:
+    """One line per run: the metric over its steps, or over the dates of its points."""
     scale = "log" if logarithmic else "linear"
+    if dated:
+        over_time = {"xAxisKey": "time", "useGlobalXaxisKey": False, "displayPoints": True}
+        return line(metric) | over_time
     return {
         "type": "LINE", "metricKey": metric, "selectedMetricKeys": [metric], "lineSmoothness": 0,
         "xAxisScaleType": scale, "scaleType": "linear", "range": {}, "xAxisKey": "step", "selectedXAxisMetricKey": "",
@@ -196,7 +201,51 @@ PROMOTIONS = View(
     charts={"How many rules?": (bar("promotion/rules"), bar("promotion/broken"))},
 )
 
-VIEWS = (CANDIDATES, TRIALS_VIEW, COMPARISONS, PROMOTIONS, SCORES)
+MONITORED = View(
+    key="peculiarmonitored",
+    name="Monitored periods",
+    role="monitor",
+    tags=("peculiar.verdict",),
+    metrics=(
+        "monitor/faults",
+        "monitor/changes",
+        "monitor/mixes",
+        "monitor/features_moved",
+        "monitor/psi_largest",
+        "monitor/score_psi",
+        "monitor/p01_share",
+        "monitor/newcomers",
+    ),
+    params=("model/version", "from", "to"),
+)
+
+DRIFT = View(
+    key="peculiardrift",
+    name="Drift over time",
+    role="watch",
+    charts={
+        "What was found?": (
+            line("monitor/faults", dated=True),
+            line("monitor/changes", dated=True),
+            line("monitor/features_moved", dated=True),
+            line("monitor/psi_largest", dated=True),
+        ),
+        "Do scores hold?": (
+            line("monitor/p01_share", dated=True),
+            line("monitor/score_psi", dated=True),
+            line("monitor/alerts_a_day", dated=True),
+            line("monitor/above_line_of_due", dated=True),
+        ),
+        "Who and how much?": (
+            line("monitor/newcomers", dated=True),
+            line("monitor/entities", dated=True),
+            line("monitor/events_a_day", dated=True),
+            line("monitor/rejected_share", dated=True),
+        ),
+    },
+)
+
+VIEWS = (CANDIDATES, TRIALS_VIEW, COMPARISONS, PROMOTIONS, SCORES, MONITORED, DRIFT)
 
 
 def save_views(store: Store, views: tuple[View, ...] = VIEWS) -> bool:

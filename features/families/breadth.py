@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..family import Feature
+from ..family import Feature, plural
 from ..kernels import enter, forget, kernel, leave
 from ..sliding import distinct
 from ..witness import firsts, window_of
@@ -83,7 +83,7 @@ def _distinct(name: str, window: str, *, level: bool) -> Feature:
         unit="values",
         meaning=f"Number of different values of {name} in the last {window}.",
         null="never null",
-        phrase=f"{{value}} different values of {name}" + ("" if level else f" in {window}"),
+        phrase=f"{{value}} different {plural(name)}" + ("" if level else f" in {window}"),
         subject=name,
         level=level,
     )

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..baskets import Basket, baskets_of
-from ..family import Feature
+from ..family import Feature, plural
 from ..kernels import kernel
 from ..population import Keyed
 from ..snapshots import micros
@@ -170,21 +170,22 @@ class Combination:
 
 def _features(dimensions: tuple[str, ...], window: str, horizon: str) -> tuple[Feature, ...]:
     name, what = "_".join(dimensions), " and ".join(dimensions)
+    values = plural(dimensions[0]) if len(dimensions) == 1 else f"values of {what}"
     null = f"fewer than two values of {what} that are common among everyone"
     now, gathered = f"{what} set", f"{what} set within {horizon}"
     rows = (
         (f"pair_surprise_max_{window}", now, "bits",
          f"Surprise of the oddest pair of values of {what} in the last {window}",
-         f"two values of {what} that hardly anyone has together ({{value}} bits)"),
+         f"two {values} that hardly anyone has together ({{value}} bits)"),
         (f"set_surprise_{window}", now, "bits",
          f"Surprise of the odd four among the values of {what} in the last {window}, for each doubling of their pairs",
-         f"values of {what} that are common each, but not together ({{value}} bits)"),
+         f"{values} that are common each, but not together ({{value}} bits)"),
         (f"pair_surprise_max_{horizon}", gathered, "bits",
          f"Surprise of the oddest pair of values of {what}, one in the last {window} and the other within {horizon}",
-         f"with what it had within {horizon}, two values of {what} that hardly anyone has together ({{value}} bits)"),
+         f"with what it had within {horizon}, two {values} that hardly anyone has together ({{value}} bits)"),
         (f"set_surprise_{horizon}", gathered, "bits",
          f"Surprise of the odd four of {what} that the {window} completes within {horizon}, for each doubling of pairs",
-         f"with what it had within {horizon}, values of {what} common each, but not together ({{value}} bits)"),
+         f"with what it had within {horizon}, {values} common each, but not together ({{value}} bits)"),
         (f"odd_pair_share_{horizon}", gathered, "share",
          f"Share of the pairs of {what} between {window} and {horizon} that are odd, seven tenths of chance or less",
          f"{{value}} of its pairs of {what} are such as hardly anyone has"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..amounts import quantiles
-from ..family import Feature
+from ..family import Feature, plural
 from ..kernels import kernel
 from ..sliding import distinct, highest, turns, within
 from ..witness import both_ends, firsts, window_of
@@ -128,7 +128,7 @@ def _distinct(name: str, window: str) -> Feature:
         unit="values",
         meaning=f"Most different values of {name} within any hour of the last {window}.",
         null="never null",
-        phrase=f"{{value}} different values of {name} within one hour",
+        phrase=f"{{value}} different {plural(name)} within one hour",
         subject=name,
     )
 

@@ -85,3 +85,17 @@ def test_the_registered_champion_scored(shown):
     assert set(figures["training"]["candidates"]) == {"isolation_forest", "lightgbm"}
     assert "never a verdict" in text
     assert "Roles, guessed from names and types" in text
+
+
+def test_it_ends_with_a_dossier_and_a_page(shown):
+    """One user's dossier is printed in full, and a page with five alerts of each day lies beside the scores."""
+    home, text, figures = shown
+    (user, day) = re.search(r"as 'peculiar explain (u\d+) --at ([\d-]{10})' prints it", text).groups()
+    assert user in {name for places in figures["stories"].values() for name in places}
+    for part in (f"   {user}, ", "Why it stands out", "What speaks against suspicion", "What it did", "not a verdict"):
+        assert part in text
+    scores = pq.read_table(home / "scores.parquet")
+    few = pc.sum(pc.and_(scores["alert"], pc.less_equal(scores["rank"], 5))).as_py()
+    assert f"Review page of the first 5 of each day, {few} alerts; open it in a browser: {home / 'review.html'}" in text
+    assert f"<title>{few:,} leads to check" in (home / "review.html").read_text(encoding="utf-8")
+    assert day in (home / "review.html").read_text(encoding="utf-8")

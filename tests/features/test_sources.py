@@ -62,6 +62,15 @@ def test_parquet_by_file_folder_and_glob(tmp_path):
         assert open_source(path).read(["user"])["user"].to_pylist() == ["ann", "bob", None] * times
 
 
+def test_what_begins_with_an_underscore_or_a_dot_is_no_data(tmp_path):
+    """In a folder of Parquet neither rows that were set aside nor files that are still written are events."""
+    home = tmp_path / ".home" / "_events"  # what the folder itself is called does not count
+    for name in ("day=1/1.parquet", "_rejected/day=1/2.parquet", "day=1/.3.parquet", "_4.parquet"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(TABLE, home / name)
+    assert open_source(home).read(["user"]).num_rows == len(TABLE)
+
+
 def test_parquet_text_arrives_as_codes(tmp_path):
     """Text of a Parquet file is read as dictionary codes, which saves decoding it."""
     pq.write_table(TABLE, tmp_path / "1.parquet")

@@ -1,10 +1,14 @@
-"""An object store on this machine, for the tests of what is written there."""
+"""The toys of these tests within reach, an object store on this machine, and a browser."""
 
 from __future__ import annotations
 
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # puts the toys within reach: tests are collected by path
 
 _NUMBERS = itertools.count()
 
@@ -19,6 +23,14 @@ def object_store():
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def monitored_city():
+    """A city with three weeks after the training of its ``model``."""
+    from monitor_toys import watched_city
+
+    return watched_city()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def lead_of(n: int, *, entity: str = "", events: int = 4, random: bool = False, 
     """The n-th lead: ten a day, the first of each day the oddest."""
     since = BEGIN + n // 10 * DAY
     family = FAMILIES[n % 3]
-    texts = (reason or f"{n + 20} different values of vehicle; its own usual is 2", "40 events within one hour")
+    texts = (reason or f"{n + 20} different vehicles; its own usual is 2", "40 events within one hour")
     found = tuple(
         Reason(
             family=family,
@@ -49,9 +49,7 @@ def lead_of(n: int, *, entity: str = "", events: int = 4, random: bool = False, 
     standing = Standing(
         9.0 - n / 1000, 0.0025, n % 10 + 1, 300, "random" if random else "rank", 0.01 if random else 1.0, 3.0
     )
-    history = History(
-        "vehicle_distinct_1d", "different values of vehicle", "values", since // DAY - 28, values, (2.0, 2.0), 5.0
-    )
+    history = History("vehicle_distinct_1d", "different vehicles", "values", since // DAY - 28, values, (2.0, 2.0), 5.0)
     low = (False, False)
     return Lead(
         entity or f"u{n:07d}",
@@ -65,4 +63,5 @@ def lead_of(n: int, *, entity: str = "", events: int = 4, random: bool = False, 
         history,
         ("short history",),
         ("by chance",),
+        values=(f"v{n * 7 % 500:03d} and {n + 19} more", ""),
     )

@@ -65,6 +65,8 @@ def test_the_file_holds_the_scores_and_their_model(trained, request_of):
     assert written.to_dict() == {
         "rows": len(table),
         "alerts": 9,
+        "cases": len(set(table["case"].to_pylist()) - {None}),
+        "suppressed": 0,
         "model": written.model,
         "output": str(request.output),
         "run_id": written.run_id,
@@ -143,6 +145,8 @@ def test_a_scoring_run_is_in_mlflow(city, trained, request_of):
     assert run.data.metrics == {
         "score/rows": written.table.num_rows,
         "score/alerts": 9.0,
+        "score/cases": written.to_dict()["cases"],
+        "score/suppressed": 0.0,
         "score/events": written.report.admitted,
         "score/rejected": 1.0,
     }

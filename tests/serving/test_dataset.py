@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peculiar.features.sources import open_source
 from peculiar.serving.dataset import (
     Commit,
     DatasetError,
@@ -219,6 +220,13 @@ def test_a_reader_beside_a_writer_sees_whole_days(tmp_path):
             return stale if Late.looks == 1 else super().commit(day)
 
     assert Late(dataset.folder, dataset.location).read(MONDAY).equals(scores(ann=False))
+
+
+def test_a_dataset_is_a_source_without_what_was_set_aside(dataset):
+    """Read as a folder of Parquet it is its partitions, here and in an object store."""
+    dataset.write(day_of(date(2025, 3, 3), ann=True, bob=False))
+    dataset.write(day_of(date(2025, 3, 4), ann=True))
+    assert open_source(dataset.location).read(["entity"])["entity"].to_pylist() == ["ann", "bob", "ann"]
 
 
 def test_what_ends_in_parquet_is_a_file():

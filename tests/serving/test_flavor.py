@@ -74,7 +74,8 @@ def model(store):
 def _same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     assert list(left.columns) == list(right.columns)
     np.testing.assert_array_equal(left["score"], right["score"])
-    assert [list(x or []) for x in left["reasons"]] == [list(x or []) for x in right["reasons"]]
+    for told in ("reasons", "evidence"):
+        assert [list(x or []) for x in left[told]] == [list(x or []) for x in right[told]]
 
 
 def test_mlflow_loads_the_champion_and_scores_raw_events(store, model, events, monkeypatch):
@@ -144,7 +145,8 @@ def test_settings_are_those_of_batch_scoring(model, events, params):
     few = events[:800]
     got, want = EventScorer(model).predict(few, params), score_batch(model, few, **(params or {})).table
     assert got["alert"].tolist() == want["alert"].to_pylist()
-    assert got["reasons"].tolist() == want["reasons"].to_pylist()
+    for told in ("reasons", "evidence"):
+        assert got[told].tolist() == want[told].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,8 @@ def test_mlflow_knows_the_example(model, tmp_path):
     assert set(example["user_id"]) == {"somebody"}
     assert len(loaded.predict(example)) == 1
     sent = json.loads((tmp_path / "model" / "serving_input_example.json").read_text())
-    assert sent == {"dataframe_split": {"columns": list(example), "data": example.values.tolist()}}
+    rows = example.astype(object).where(example.notna(), None).to_numpy().tolist()  # null in JSON is NaN in a frame
+    assert sent == {"dataframe_split": {"columns": list(example), "data": rows}}
 
 
 def test_mlflows_door_holds_the_data_against_a_fingerprint(model, tmp_path):
@@ -325,6 +328,18 @@ def test_a_real_server_answers_raw_events(model, events, sent, served, key):
     assert "NaN" not in answer
 
 
+@pytest.mark.parametrize(
+    "params", [{"fdr": 0.3}, {"fdr": 0.3, "budget": 1}, {"budget": 0}, {"budget": 1, "explain": 0}]
+)
+def test_a_real_server_takes_each_setting(model, events, sent, served, params):
+    """Budget, rate and number of reasons over HTTP give alerts and reasons of batch scoring with the same."""
+    status, answer = _post(served[0], {"dataframe_split": sent[:800].to_dict("split"), "params": params})
+    assert status == 200, answer[:500]
+    rows, want = json.loads(answer)["predictions"], score_batch(model, events[:800], **params).table
+    for name in ("score", "alert", "pick", "case", "reasons"):
+        assert [row[name] for row in rows] == want[name].to_pylist(), name
+
+
 @pytest.mark.parametrize(("spoil", "said"), [
     ({"inputs": "/etc/passwd"}, "expected a table of events"),
     ({"inputs": [1, 2]}, "expected a table of events"),
@@ -361,4 +376,5 @@ def test_mlflow_models_predict_scores_files(model, events, sent, served, tmp_pat
     rows = json.loads((tmp_path / "out.json").read_text())["predictions"]
     want = EventScorer(model).predict(events[:800])
     assert [row["score"] for row in rows] == want["score"].tolist()
-    assert [row["reasons"] for row in rows] == want["reasons"].tolist()
+    for told in ("reasons", "evidence"):
+        assert [row[told] for row in rows] == want[told].tolist()

@@ -215,7 +215,9 @@ def test_every_use_is_on_record_before_and_in_mlflow_after(trained, request_of, 
     written = score_to_dataset(request_of(), trained.store)
     use, run = uses(trained.store)[-1], trained.store.client.get_run(written.run_id)
     assert (use["rows"], use["output"]) == (written.count("rows"), str(tmp_path / "scores"))
-    assert use["parameters"] == {"budget": 3, "per": "entity", "case_gap": 7, "days": [str(day) for day in THREE]}
+    challenger = next(version for version in trained.result.versions if "challenger" in version.aliases)
+    told = {"budget": 3, "per": "entity", "case_gap": 7, "challenger": f"peculiar/{challenger.number}"}
+    assert use["parameters"] == told | {"days": [str(day) for day in THREE]}
     assert run.data.metrics["score/days"] == 3
     assert run.data.metrics["score/rows"] == written.count("rows")
     assert (run.info.status, run.info.run_name) == ("FINISHED", "score scores")

@@ -15,9 +15,11 @@ from peculiar.errors import ConfigError, SchemaError
 from peculiar.features.events import EventLog
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.snapshots import WindowSpec
+from peculiar.serving.alerts import AlertRules
 from peculiar.serving.picks import Exploration
 from peculiar.serving.scoring import Budget, score_batch, score_events
 from peculiar.training.model import Model
+from peculiar.training.packaging import EVIDENCE
 from peculiar.training.references import load
 
 DAY = 86_400_000_000
@@ -25,7 +27,7 @@ START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
 SINCE, UNTIL = START + 36 * DAY, START + 40 * DAY
 COLUMNS = [
     "entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "team", "case", "suppressed",
-    "family", "reasons",
+    "family", "reasons", "evidence",
 ]  # fmt: skip
 
 
@@ -177,7 +179,20 @@ def test_the_table_is_what_is_promised(city, model):
     utc = pa.timestamp("us", tz="UTC")
     text = pa.string()
     number = pa.float64()
-    types = [text, utc, utc, number, number, pa.int64(), pa.bool_(), text, number, *[text] * 4, pa.list_(text)]
+    types = [
+        text,
+        utc,
+        utc,
+        number,
+        number,
+        pa.int64(),
+        pa.bool_(),
+        text,
+        number,
+        *[text] * 4,
+        pa.list_(text),
+        EVIDENCE,
+    ]
     assert table.schema == pa.schema(list(zip(COLUMNS, types, strict=True)))
     keys = list(zip(table["entity"].to_pylist(), table["as_of"].to_pylist(), strict=True))
     assert keys == sorted(set(keys))
@@ -250,21 +265,41 @@ def test_hours_are_ranked_by_the_day_of_the_zone(city):
 
 
 def test_alerts_have_reasons_and_no_other_row_has(city, model):
-    """An alert has one to ``explain`` reasons and the family that speaks first; other rows have null for both."""
+    """An alert has one to ``explain`` reasons and the family that speaks first; other rows have null."""
     table = score_events(model, city.events, since=SINCE, budget=2, explain=2)
     for row in table.to_pylist():
         if row["alert"]:
             assert 1 <= len(row["reasons"]) <= 2
             assert row["family"] in model.plan.by_family
         else:
-            assert (row["reasons"], row["family"]) == (None, None)
+            assert (row["reasons"], row["family"], row["evidence"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["model", "forest"])
+def test_every_reason_has_its_evidence(city, kind, request):
+    """As many as reasons, in their words, with events of the entity before the window's end; at random none is weak."""
+    model, rules = request.getfixturevalue(kind), AlertRules(budget=4, explore=Exploration(0.5))
+    batch = score_batch(model, city.events, since=SINCE, rules=rules)
+    events = {str(row["event_id"]): row for row in city.events.to_pylist()}
+    alerts = [row for row in batch.table.to_pylist() if row["alert"]]
+    assert {row["pick"] for row in alerts} == {"rank", "random"}
+    for row in alerts:
+        assert len(row["evidence"]) == len(row["reasons"])
+        assert row["pick"] == "rank" or not any(told["weak"] for told in row["evidence"])
+        for told, reason in zip(row["evidence"], row["reasons"], strict=True):
+            assert told["weak"] == ("; weak: " in reason)
+            assert 0 < len(told["events"]) == min(told["count"], 200)
+            mine = [events[event] for event in told["events"]]
+            assert {event["user_id"] for event in mine} == {row["entity"]}
+            assert max(event["ts"] for event in mine) < row["as_of"]
 
 
 def test_asked_for_no_reasons_there_are_none(city, model):
     """``explain=0`` leaves ranks and alerts as they are and tells nothing."""
     told, bare = (score_events(model, city.events, since=SINCE, budget=2, explain=most) for most in (2, 0))
-    assert bare.drop_columns(["family", "reasons"]).equals(told.drop_columns(["family", "reasons"]))
-    assert bare["reasons"].null_count == bare["family"].null_count == len(bare)
+    said = ["family", "reasons", "evidence"]
+    assert bare.drop_columns(said).equals(told.drop_columns(said))
+    assert all(bare[name].null_count == len(bare) for name in said)
 
 
 @pytest.mark.parametrize("since", [START + 42 * DAY, START + 400 * DAY])

@@ -72,11 +72,11 @@ def test_average_path_is_scikit_learns():
     np.testing.assert_allclose(average_path(rows), _average_path_length(rows), rtol=1e-14)
 
 
-def test_credits_tell_the_whole_difference():
-    """A row's credits sum to its path length less the length expected at the root; unasked columns get none."""
+def test_shapley_values_tell_the_whole_difference():
+    """A row's values sum to its path length less the length expected at the root; unasked columns get none."""
     values = awkward()[0].values
     forest, _ = both(values)
-    credited = forest.credits(values)
+    credited = forest.shapley(values)
     np.testing.assert_allclose(credited.sum(axis=1), forest.path_length(values) - forest.base_length, atol=1e-9)
     asked = np.unique(forest.inputs.column[forest.feature[forest.feature >= 0]])
     assert not np.delete(credited, asked, axis=1).any()

@@ -19,9 +19,13 @@ from peculiar.errors import BundleError, PlanMismatchError
 from peculiar.features.population import Population
 from peculiar.features.snapshots import WindowSpec
 from peculiar.training.calibration import Calibration
+from peculiar.training.detectors import FITTED
+from peculiar.training.joint import Joint
 from peculiar.training.model import Model, check
+from peculiar.training.tails import Tails
 
-KINDS = ("isolation_forest", "lightgbm")
+KINDS = tuple(FITTED)
+SMALL = (Joint(rounds=20), Tails())  # beside those that were trained
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +33,14 @@ def models(trained):
     """A model of each kind, as a training makes them."""
     material = trained.result.material
     card = {"kind": "of a test", "train_rows": len(material.train)}
+    pages = {"card.html": "<p>card</p>", "card.md": "# card"}
+    made = [(candidate.fitted, candidate.judged.calibration) for candidate in trained.result.candidates]
+    for detector in SMALL:
+        fitted = detector.fit(material.train, material.train_truth, seed=0)
+        made.append((fitted, Calibration.fit(fitted.score(material.test))))
     return {
-        candidate.kind: Model(
-            material.plan,
-            material.population,
-            candidate.fitted,
-            card,
-            candidate.judged.calibration,
-            {"card.html": "<p>card</p>", "card.md": "# card"},
-        )
-        for candidate in trained.result.candidates
+        fitted.kind: Model(material.plan, material.population, fitted, card, calibration, pages)
+        for fitted, calibration in made
     }
 
 
@@ -160,15 +162,25 @@ def test_a_planted_pickle_is_refused_and_stays_shut(copied, tmp_path, name):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_loading_opens_no_pickle(saved, kind, tmp_path):
-    """In a process where opening a pickle is fatal a model loads, and loading brings in no library that opens them.
+def fresh(code: str, cwd: Path) -> list[str]:
+    """Run code in a process of its own and return the lines that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=False, cwd=cwd, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_loading_opens_no_pickle(saved, tmp_path):
+    """In a process where opening a pickle is fatal each kind loads, and brings in no library that opens them.
 
     Python tells its audit hooks of every class that a pickle asks for; the doors of the module are shut as well. Numba,
     which compiles the features, imports cloudpickle for its own ends before any model is there.
     """
-    code = textwrap.dedent(f"""
+    told = fresh(f"""
         import pickle, sys
+        from pathlib import Path
 
         from peculiar.training.model import Model
 
@@ -179,15 +191,54 @@ def test_loading_opens_no_pickle(saved, kind, tmp_path):
 
         sys.addaudithook(lambda event, _: forbidden() if event == "pickle.find_class" else None)
         pickle.load = pickle.loads = pickle.Unpickler = forbidden
-        model = Model.load(__import__("pathlib").Path({str(saved[kind])!r}))
         openers = {{"joblib", "cloudpickle", "dill", "skops", "sklearn"}}
-        print(model.detector.kind, *sorted((set(sys.modules) - before) & openers))
+        for kind in {KINDS!r}:
+            model = Model.load(Path({str(saved[KINDS[0]].parent)!r}) / kind)
+            print(model.detector.kind, *sorted((set(sys.modules) - before) & openers))
         print(*sorted({{"joblib", "sklearn"}} & before))
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert (done.returncode, done.stdout.split()) == (0, [kind]), done.stderr
+    """, tmp_path)  # fmt: skip
+    assert told == [*KINDS, ""]
+
+
+def test_what_is_planted_is_never_opened(saved, tmp_path):
+    """Of a folder of each kind in which a pickle or code was planted not one file but the manifest is opened.
+
+    Python tells its audit hooks of every file that it opens, and of every class that a pickle asks for.
+    """
+    planted = ["detector.pkl", "detector/model.pkl", "calibration.joblib", "code/trap.py", ".hidden.pickle"]
+    for kind in KINDS:
+        for number, name in enumerate(planted):
+            folder = Path(shutil.copytree(saved[kind], tmp_path / f"{kind}{number}"))
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(pickle.dumps(_Sprung(tmp_path / "sprung")))
+    told = fresh(f"""
+        import sys
+        from pathlib import Path
+
+        from peculiar.errors import BundleError
+        from peculiar.serving.flavor import _load_pyfunc
+        from peculiar.training.model import Model
+
+        opened = []
+        sys.addaudithook(lambda event, given: opened.append((event, str(given[0]))) if event == "open" else None)
+        sys.addaudithook(lambda event, _: opened.append((event, "")) if event.startswith("pickle.") else None)
+        for folder in sorted(Path({str(tmp_path)!r}).iterdir()):
+            for door in (Model.load, _load_pyfunc):
+                try:
+                    door(folder)
+                except BundleError as error:
+                    print(folder.name, error)
+        print(*sorted({{Path(path).name for event, path in opened if path.startswith({str(tmp_path)!r})}}))
+        print(*[event for event, _ in opened if event != "open"])
+    """, tmp_path)  # fmt: skip
+    *refused, names, pickles = told
+    assert (names, pickles) == ("manifest.json", "")
+    wanted = [(f"{kind}{number}", name) for kind in KINDS for number, name in enumerate(planted)]
+    assert len(refused) == 2 * len(wanted)
+    for folder, name in wanted:
+        said = [line for line in refused if line.startswith(f"{folder} ")]
+        assert [f"{name} is not in the manifest" in line for line in said] == [True, True]
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_the_fingerprint_changes_with_everything(models, trained):
