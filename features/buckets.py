@@ -209,8 +209,8 @@ class Handing:
             {"dimension": name, "part": part, "bucket": bucket.number, "events": events.tobytes()}
             for name, part, events in handed_over(self.plan, bucket.number, bucket.timeline, self.parts)
         ]
-        troubles = troubles_of(bucket.number, bucket.timeline) if self.plan.risky else ()
-        if len(troubles):
+        troubles = troubles_of(bucket.number, bucket.timeline)
+        if self.plan.risky and len(troubles):
             rows.append({"dimension": None, "part": 0, "bucket": bucket.number, "events": troubles.tobytes()})
         return pa.Table.from_pylist(rows, HANDED)
 
