@@ -94,9 +94,9 @@ def ground(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def events(spark, ground):
-    """The same log on Spark, in seven buckets."""
+    """The same log on Spark, in five buckets."""
     frame = spark.read.parquet(str(ground.folder))
-    with SparkEvents.over(frame, ground.plan, noted=ground.noted, buckets=7) as made:
+    with SparkEvents.over(frame, ground.plan, noted=ground.noted, buckets=5) as made:
         yield made
 
 
