@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .timeline import Timeline
     from .vectors import Vectors
 
-__all__ = ["PASSING", "Partitions"]
+__all__ = ["PASSING", "Partitions", "in_parts"]
 
 PASSING = "passing-"  # what begins so in a store is deleted by the run that made it, or by the next one
 _MOST_PARTS = 256
@@ -190,7 +190,7 @@ class Partitions:
             The events that the vectors are of, and the history before them.
         vectors : Vectors
         """
-        for part in _in_parts(timeline, self.plan, most_bytes):
+        for part in in_parts(timeline, self.plan, most_bytes):
             yield part, self.plan.vectors(part, population, threads=threads, since=since)
 
     def read(self, partition: int) -> Timeline:
@@ -229,8 +229,8 @@ def _named(parts: Partitions, partition: int) -> Named:
     return Named(timeline, there[timeline.row], raw[ROW].to_numpy()[timeline.row])
 
 
-def _in_parts(timeline: Timeline, plan: FeaturePlan, most_bytes: int | None) -> Iterator[Timeline]:
-    """The timeline by entities, so that the vectors of each part take no more than so many bytes."""
+def in_parts(timeline: Timeline, plan: FeaturePlan, most_bytes: int | None) -> Iterator[Timeline]:
+    """The timeline by entities, so that the vectors of each part take about so many bytes; one's are never parted."""
     if not len(timeline):
         return
     width = 4 * len(plan.features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .timeline import Timeline
 
-__all__ = ["Named", "Repeated", "spurned_rows"]
+__all__ = ["Named", "Repeated", "later_ones", "spurned_rows", "witnesses"]
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -95,14 +95,20 @@ def spurned_rows(partitions: Iterable[Named], suspects: NDArray[np.uint64]) -> N
     suspects : uint64 array
         The ids in question.
     """
-    found = [_witnesses(named, suspects) for named in partitions]
+    found = [witnesses(named, suspects) for named in partitions]
     key, at, who, content, row = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((content, who, at, key))
-    later = np.concatenate([[False], key[order][1:] == key[order][:-1]])
-    return np.sort(row[order[later]])
+    return np.sort(row[later_ones(key, at, who, content)])
 
 
-def _witnesses(named: Named, suspects: NDArray[np.uint64]) -> tuple[NDArray[np.generic], ...]:
+def later_ones(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions of the events whose id an earlier one has, by id, time, entity and content."""
+    order = np.lexsort(columns[::-1])
+    key = columns[0][order]
+    return order[np.concatenate([[False], key[1:] == key[:-1]])[: len(order)]]
+
+
+def witnesses(named: Named, suspects: NDArray[np.uint64]) -> tuple[NDArray[Any], ...]:
+    """What decides who keeps an id: id, time, entity and content of the events that bear one of the suspects; rows."""
     timeline = named.timeline
     assert timeline.ids is not None
     which = np.flatnonzero(named.there & np.isin(timeline.ids, suspects))

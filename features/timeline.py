@@ -129,17 +129,18 @@ class Timeline:
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
-        return self._only(self.at < instant)
+        return self.only(self.at < instant)
 
     def since(self, instant: int) -> Timeline:
         """The events from an instant on, microseconds since 1970 UTC."""
-        return self._only(self.at >= instant)
+        return self.only(self.at >= instant)
 
     def of_entities(self, chosen: NDArray[np.bool_]) -> Timeline:
         """The events of some entities, given as a mask of shape (n_entities,)."""
-        return self._only(chosen[self.owner])
+        return self.only(chosen[self.owner])
 
-    def _only(self, mask: NDArray[np.bool_]) -> Timeline:
+    def only(self, mask: NDArray[np.bool_]) -> Timeline:
+        """The events of a mask of shape (n,)."""
         if mask.all():
             return self
         before = np.concatenate([[0], np.cumsum(mask)])

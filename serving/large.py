@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, float], None]
 
-__all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of_partitions"]
+__all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of", "scores_of_partitions"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -191,7 +191,7 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
             ranking.read(timeline, report, dropped)
             for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
                 rows = built.between(*period)
-                scores = _scores(model, events, rows)
+                scores = scores_of(model, events, rows)
                 out.write(with_last_event(scores, parts, partition, rows))
                 ranking.add(model, rows, scores["score"].to_numpy())
                 if kept is not None:
@@ -210,7 +210,8 @@ def _maybe(path: Path | None, model: Model) -> AbstractContextManager[RowGroups 
     return nullcontext() if path is None else row_groups(path, plan_metadata(model.plan))
 
 
-def _scores(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
+def scores_of(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
+    """Entity, window, score and p-value of some vectors; ``events`` are those that they were built from."""
     score = model.detector.score(vectors)
     p = p_values_of(model, vectors, events, score)
     return pa.table(
