@@ -138,7 +138,7 @@ class Risk:
             lo, hi = int(context.snapshots.history[row]), int(now[-1]) + 1
             known = timeline.notes[TROUBLE][lo:hi] if TROUBLE in timeline.notes else np.full(hi - lo, NEVER)
             return lo + np.flatnonzero(np.maximum(known, timeline.at[lo:hi] + 1) <= timeline.at[hi - 1])
-        by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), name, context)[now]
+        by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), (name, now), context)
         if np.isnan(by).all():
             return now[:0]
         if "_rate_mean_" in feature.name:
@@ -146,18 +146,18 @@ class Risk:
         codes = timeline.dimensions[name].codes
         return alike(codes, now, codes[now[int(np.nanargmax(by))]])
 
-    def _troubled(self, what: str, name: str, context: Context) -> NDArray[np.float64]:
-        """Of each event what a feature of its dimension goes by, the more of it the more telling."""
-        notes, after = context.timeline.notes, what.split("_", maxsplit=1)[0]
+    def _troubled(self, what: str, where: tuple[str, NDArray[np.int64]], context: Context) -> NDArray[np.float64]:
+        """Of some events what a feature of a dimension goes by, the more of it the more telling."""
+        (name, events), after = where, what.split("_", maxsplit=1)[0]
         if after in AFTERMATH:
-            note = notes[f"risk.{name}.{after}"].astype(np.float64)
+            note = context.timeline.notes[f"risk.{name}.{after}"][events].astype(np.float64)
             return note if after in ("first", "run") else -note
         span = what.rsplit("_", maxsplit=1)[-1]
-        troubles, events = (note.astype(np.float64) for note in _pair(context.timeline, name, span))
+        troubles, company = (note[events].astype(np.float64) for note in _pair(context.timeline, name, span))
         if not what.startswith("rate"):
             return troubles
         expected = self.prior_events * _base(context.population, f"risk.{name}.{span}")
-        return (troubles + expected) / (events + self.prior_events)
+        return (troubles + expected) / (company + self.prior_events)
 
 
 def _aftermaths(shape: Shape) -> tuple[str, ...]:
