@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from .claims import claimed, sweep
 from .holdings import StoreError
 from .meeting import MEETING_BYTES, meeting_places
 from .memory import Room
@@ -21,6 +21,7 @@ from .store import EventStore, delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from .events import EventLog
     from .plan import FeaturePlan
@@ -63,7 +64,7 @@ def passing_store(
     room, events = Room.of(memory, log.roles), expected_rows(log.source)
     folder = output.parent / f"{_MARK}{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(output.parent, but=folder)
+    sweep(output.parent, f"{_MARK}*", but=folder)
     with _alone(folder):
         store = _begun(folder, log, room.piece, room.partitions(events))
         _room_for(output.parent, events * (_EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())))
@@ -77,8 +78,8 @@ def _begun(folder: Path, log: EventLog, rows: int, partitions: int) -> EventStor
     """The store of an interrupted run on the same log, or a new one."""
     with suppress(StoreError):
         store = EventStore.open(folder)
-        held = store.manifest
-        if (held.roles, held.partitions, held.coming[0]) == (log.roles, partitions, delivery(log, rows)):
+        held, coming = store.manifest, delivery(log, rows)
+        if coming and (held.roles, held.partitions, held.coming[0]) == (log.roles, partitions, coming):
             return store
     shutil.rmtree(folder, ignore_errors=True)
     return EventStore.create(folder, log.roles, partitions=partitions)
@@ -86,26 +87,12 @@ def _begun(folder: Path, log: EventLog, rows: int, partitions: int) -> EventStor
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    lock = FileLock(f"{folder}.lock")
     try:
-        with lock.acquire(timeout=0):
+        with claimed(folder):
             yield
     except Timeout as error:
         message = f"another run is making {folder.name.removeprefix(_MARK)}; wait for it, or choose another output"
         raise StoreError(message) from error
-
-
-def _sweep(home: Path, *, but: Path) -> None:
-    """Remove what killed runs left: folders that no run has locked."""
-    for folder in home.glob(f"{_MARK}*"):
-        if folder == but or not folder.is_dir():
-            continue
-        try:
-            with FileLock(f"{folder}.lock").acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue
-        Path(f"{folder}.lock").unlink(missing_ok=True)
 
 
 def _room_for(home: Path, size: int) -> None:
