@@ -51,10 +51,10 @@ def workspace(home: Path, prefix: str) -> Iterator[Path]:
     """A folder of one's own that is gone afterwards; what killed runs left of the kind goes first."""
     sweep(home, f"{prefix}*")
     folder = home / f"{prefix}{uuid.uuid4().hex[:16]}"
-    with claimed(folder):  # before it is there, or another run might sweep it away
-        folder.mkdir()
-        try:
+    try:
+        with claimed(folder):  # before it is there, or another run might sweep it away
+            folder.mkdir()
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    Path(f"{folder}.lock").unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(f"{folder}.lock").unlink(missing_ok=True)

@@ -66,9 +66,10 @@ def passing_store(
     output.parent.mkdir(parents=True, exist_ok=True)
     sweep(output.parent, f"{_MARK}*", but=folder)
     with _alone(folder):
-        store = _begun(folder, log, room.piece, room.partitions(events))
-        _room_for(output.parent, events * (_EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())))
         try:
+            store = _begun(folder, log, room.piece, room.partitions(events))
+            each = _EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())
+            _room_for(output.parent, events * each - store.bytes)
             yield store.add(log, rows=room.piece, progress=progress)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
