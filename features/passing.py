@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager, suppress
+from glob import escape
 from typing import TYPE_CHECKING
 
 from filelock import Timeout
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .events import EventLog
     from .plan import FeaturePlan
 
-__all__ = ["passing_store"]
+__all__ = ["alone", "passing_store"]
 
 _MARK = ".events-of-"
 _EVENT_BYTES = 48  # of an event on disk, roughly: what is missing shows before anything is written
@@ -65,7 +66,7 @@ def passing_store(
     folder = output.parent / f"{_MARK}{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
     sweep(output.parent, f"{_MARK}*", but=folder)
-    with _alone(folder):
+    with alone(output):
         try:
             store = _begun(folder, log, room.piece, room.partitions(events))
             each = _EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())
@@ -87,12 +88,22 @@ def _begun(folder: Path, log: EventLog, rows: int, partitions: int) -> EventStor
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(output: Path) -> Iterator[None]:
+    """Be the only run that makes an output, and remove half-written files of it that killed runs left.
+
+    Raises
+    ------
+    StoreError
+        If another run is making it.
+    """
+    folder = output.parent / f"{_MARK}{output.name}"
     try:
         with claimed(folder):
+            for path in output.parent.glob(f".*{escape(output.name)}*.unfinished"):
+                path.unlink()
             yield
     except Timeout as error:
-        message = f"another run is making {folder.name.removeprefix(_MARK)}; wait for it, or choose another output"
+        message = f"another run is making {output.name}; wait for it, or choose another output"
         raise StoreError(message) from error
 
 

@@ -17,7 +17,7 @@ from ..features.large import day_of
 from ..features.memory import Room
 from ..features.output import write_parquet
 from ..features.partitions import Partitions
-from ..features.passing import passing_store
+from ..features.passing import alone, passing_store
 from ..features.places import is_remote
 from ..features.row_groups import row_groups
 from ..features.store import EventStore, is_store
@@ -165,14 +165,14 @@ def _events(  # noqa: PLR0913 - what is read, for what, and in how much memory
 ) -> AbstractContextManager[EventStore]:
     """The events in partitions: a store that is there, or a log that is split for now."""
     if is_store(source):
-        return _kept(EventStore.open(Path(str(source))), plan, days, Room.of(memory, plan.roles))
+        return _kept(EventStore.open(Path(str(source))), output, plan, days, Room.of(memory, plan.roles))
     log = EventLog.open(source, plan.roles)
     return passing_store(log, output, memory=memory, plan=plan, progress=progress)
 
 
 @contextmanager
 def _kept(
-    store: EventStore, plan: FeaturePlan, days: tuple[date | None, date | None], room: Room
+    store: EventStore, output: Path, plan: FeaturePlan, days: tuple[date | None, date | None], room: Room
 ) -> Iterator[EventStore]:
     """A store, if it is one for the plan, and its partitions of these days fit."""
     if store.manifest.roles != plan.roles:
@@ -187,7 +187,9 @@ def _kept(
             f"{fullest:,} on these days; allow more memory, or make the store anew with more than {store.partitions}"
         )
         raise StoreError(message)
-    yield store
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with alone(output):
+        yield store
 
 
 def _noted(model: Model, labels: object | None) -> tuple[Callable[[Timeline], Timeline] | None, tuple[str, ...]]:
