@@ -13,14 +13,14 @@ import click
 
 from . import __version__
 from .cli_models import VERBS
-from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MEMORY, MODEL, progress_bar, write_json
+from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MEMORY, MODEL, open_log, progress_bar, write_json
 from .cli_serving import SERVING_VERBS
+from .cli_store import STORE_VERBS
 from .errors import ConfigError, LeakageError, PeculiarError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .config import Config
     from .features.describe import Description
     from .features.events import EventLog
     from .features.output import WrittenVectors
@@ -96,7 +96,7 @@ def train(
     from .training.train import train as run
 
     config = load_config(config_path)
-    log = _open(events, config)
+    log = open_log(events, config)
     settings = config.training_settings(log.roles.time_zone)
     settings = settings if seed is None else replace(settings, seed=seed)
     store = open_store(home, experiment=config.store.experiment)
@@ -245,21 +245,6 @@ def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None)
     write_json(json_path, result)
 
 
-def _open(events: str, config: Config) -> EventLog:
-    from dataclasses import replace
-
-    from .features.events import EventLog
-
-    log = EventLog.open(events, config.roles())
-    if log.guessed:
-        log = replace(log, roles=replace(log.roles, time_zone=config.events.time_zone))
-        click.echo("roles guessed from names and types (write [events] in peculiar.toml to change them):")
-        click.echo(log.roles.describe())
-    if log.left_out:
-        click.echo(f"  no role for {', '.join(log.left_out)}")
-    return log
-
-
 def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, Model | None]:
     """The log, and what its vectors are made by: the windows of the settings and options, or a model."""
     from dataclasses import replace
@@ -279,7 +264,7 @@ def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, M
         windows = replace(windows, every=options["every"], by=None)
     if options["by"]:
         windows = replace(windows, by=options["by"])
-    return _open(options["events"], config), windows, None
+    return open_log(options["events"], config), windows, None
 
 
 def _noted(options: Mapping[str, Any]) -> Callable[[Timeline], Timeline] | None:
@@ -344,7 +329,7 @@ def _midnight(given: Any, zone: str) -> int | None:
     return int(from_wall(np.array([given.date()], "datetime64[us]").astype(np.int64), zone)[0])
 
 
-for verb in (*SERVING_VERBS, *VERBS):
+for verb in (*SERVING_VERBS, *VERBS, *STORE_VERBS):
     main.add_command(verb)
 
 

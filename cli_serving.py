@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import CONFIG, HOME, JSON, LABELS, MEMORY, progress_bar, write_json
+from .cli_options import CONFIG, HOME, JSON, LABELS, MEMORY, days_of_text, progress_bar, write_json
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -49,6 +48,7 @@ def score(**options: Any) -> None:
     """Score EVENTS with the registered model; the oddest of each day come with reasons.
 
     An output without .parquet at its end is a dataset, a folder for each day: what is there already is left alone.
+    With --memory EVENTS may be a store that peculiar store add keeps: the days of the horizon alone are read.
     """
     from .config import load_config
     from .features.places import is_remote
@@ -65,7 +65,7 @@ def score(**options: Any) -> None:
         reasons=config.alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
         rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
-        late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
+        late=config.scoring.days["late"] if options["late"] is None else days_of_text(options["late"], "--late"),
         block=config.scoring.days["block"],
         shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
@@ -315,13 +315,6 @@ def _period(options: dict[str, Any]) -> tuple[date | None, date | None]:
     if options["since"] or options["until"]:
         raise click.UsageError("expected either --day, or --since and --until")
     return _day(options["day"]), _day(options["day"] + timedelta(days=1))
-
-
-def _days(text: str) -> int:
-    """How many days "2d" is."""
-    if not re.fullmatch(r"\d+d", text):
-        raise click.BadParameter(f"expected a number of days, such as 2d, got {text!r}", param_hint="--late")
-    return int(text[:-1])
 
 
 def _day(moment: datetime | None) -> date | None:

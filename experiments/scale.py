@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..training.model import Model
     from .rivals.stopwatch import Stopwatch
 
-__all__ = ["exponent", "measure"]
+__all__ = ["exponent", "measure", "trained_model", "warm_up", "written"]
 
 _EVENTS_A_USER, _DAYS = 100, 60
 _LEARNED_FROM = 200_000  # events
@@ -61,15 +61,15 @@ def measure(
         Plain data: for each size ``events``, ``vectors``, ``seconds``, ``stages``, ``events_per_second``,
         ``peak_bytes``, ``written_bytes``; the ``exponent``; the promise.
     """
-    model = _trained(folder, detector)
+    model = trained_model(folder, detector)
     told: list[dict[str, Any]] = []
     for events in sizes:
-        log = _log(folder, events)
+        log = written(folder, events)
         out = folder / f"out-{events}"
         out.mkdir(exist_ok=True)
         how = ("limited",) if limit else ()
         run = run_apart(_through, (str(log), str(model), str(out)), memory, *how)
-        written = sum(path.stat().st_size for path in out.iterdir())
+        size = sum(path.stat().st_size for path in out.iterdir())
         told.append(
             {
                 "events": events,
@@ -79,7 +79,7 @@ def measure(
                 "cpu_seconds": run.cpu_seconds,
                 "events_per_second": events / run.seconds,
                 "peak_bytes": run.peak_rss_bytes,
-                "written_bytes": written,
+                "written_bytes": size,
             }
         )
         for path in out.iterdir():
@@ -107,16 +107,17 @@ def exponent(events: Sequence[int], seconds: Sequence[float]) -> float | None:
     return float(np.polyfit(np.log(events), np.log(seconds), 1)[0])
 
 
-def _log(folder: Path, events: int) -> Path:
+def written(folder: Path, events: int, days: int = _DAYS) -> Path:
+    """The file of a simulated log of so many events, written if it is not there yet."""
     from .simulate import write_simulation
 
-    home = folder / f"log-{events}"
+    home = folder / (f"log-{events}" if days == _DAYS else f"log-{events}-{days}d")
     if not (home / "events.parquet").is_file():
-        write_simulation(home, events=events, users=max(200, events // _EVENTS_A_USER), days=_DAYS, seed=0)
+        write_simulation(home, events=events, users=max(200, events // _EVENTS_A_USER), days=days, seed=0)
     return home / "events.parquet"
 
 
-def _trained(folder: Path, detector: str) -> Path:
+def trained_model(folder: Path, detector: str) -> Path:
     """The saved model of a training on a small log."""
     from ..config import Config
     from ..features.events import EventLog
@@ -126,7 +127,7 @@ def _trained(folder: Path, detector: str) -> Path:
 
     model = folder / f"model-{detector}"
     if not model.is_dir():
-        log = _log(folder, _LEARNED_FROM)
+        log = written(folder, _LEARNED_FROM)
         settings = Config().training_settings("UTC")
         settings = type(settings)(**{**vars(settings), "detectors": (detector,), "trials": 0, "seed": 0})
         labels = log.with_name("labels.parquet") if detector == "lightgbm" else None
@@ -145,7 +146,7 @@ def _through(watch: Stopwatch, paths: tuple[str, str, str], memory: int, *how: s
     from ..training.model import Model
 
     loaded, target = Model.load(Path(paths[1])), Path(paths[2])
-    _warm(loaded)
+    warm_up(loaded)
     with _confined(memory) if "limited" in how else nullcontext():
         watch.start()
         opened = EventLog.open(paths[0], loaded.plan.roles)
@@ -166,7 +167,7 @@ def _through(watch: Stopwatch, paths: tuple[str, str, str], memory: int, *how: s
     return scored.rows, tuple(loaded.plan.by_family)
 
 
-def _warm(model: Model) -> None:
+def warm_up(model: Model) -> None:
     """Load or compile every kernel on the first few events of a small log."""
     from ..features.events import EventLog
     from .simulate import write_simulation
@@ -212,6 +213,7 @@ def _sizes(events: int) -> list[int]:
 @click.option("--memory", default="2GB", show_default=True, help="What the process may take in all.")
 @click.option("--detector", default="isolation_forest", show_default=True)
 @click.option("--limit", is_flag=True, help="End the process if it takes more.")
+@click.option("--increment", is_flag=True, help="A new day against a full rebuild, on a log of 90 days.")
 @click.option("--once", is_flag=True, help="This size alone, without smaller ones.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and model here.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures here too.")
@@ -220,10 +222,21 @@ def main(**options: Any) -> None:
     events, folder, out = options["events"], options["folder"], options["out"]
     with tempfile.TemporaryDirectory() as passing:
         home = folder or Path(passing)
-        sizes = [events] if options["once"] else _sizes(events)
-        found = measure(
-            home, sizes, memory=bytes_of(options["memory"]), detector=options["detector"], limit=options["limit"]
-        )
+        given: dict[str, Any] = {"memory": bytes_of(options["memory"]), "detector": options["detector"]}
+        if options["increment"]:
+            from .increment import measure_increment
+
+            found = measure_increment(home, events, **given)
+            _tell_increment(found)
+        else:
+            sizes = [events] if options["once"] else _sizes(events)
+            found = measure(home, sizes, limit=options["limit"], **given)
+            _tell(found)
+    if out is not None:
+        out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _tell(found: dict[str, Any]) -> None:
     for run in found["runs"]:
         print(
             f"{run['events']:>13,} events, {run['vectors']:,} vectors: {run['seconds']:.1f} s, "
@@ -234,8 +247,17 @@ def main(**options: Any) -> None:
             print(f"    {stage:<20}{seconds:8.1f} s")
     if found["exponent"] is not None:
         print(f"exponent {found['exponent']:.3f}")
-    if out is not None:
-        out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _tell_increment(found: dict[str, Any]) -> None:
+    for name in ("rebuild", "new_day"):
+        run = found[name]
+        size, cores = run["vectors"], run["cpu_seconds"]
+        print(f"{name:<8}{size:>12,} vectors: {run['seconds']:.2f} s, {cores:.2f} s of all cores")
+        for stage, seconds in run["stages"].items():
+            print(f"    {stage:<20}{seconds:8.2f} s")
+    told = "the same in every bit" if found["identical"] else "NOT the same"
+    print(f"share {found['share']:.2%}, of CPU seconds {found['cpu_share']:.2%}; vectors and scores are {told}")
 
 
 if __name__ == "__main__":

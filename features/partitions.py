@@ -9,15 +9,14 @@ a single bit of what comes out.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow.compute as pc
 
+from .claims import workspace
 from .fitting import fit_passes
 from .meeting import Meeting, meeting_places
 from .population import Population
@@ -92,12 +91,12 @@ class Partitions:
             Called with what is done and the share of it.
         """
         parts, zone = min(store.partitions, _MOST_PARTS), store.manifest.roles.time_zone
-        with tempfile.TemporaryDirectory(dir=store.folder, prefix=PASSING) as folder:
+        with workspace(store.folder, PASSING) as folder:
             made = cls(store, plan, days, noted)
             if store.manifest.rising is None and store.manifest.roles.id is not None:
-                made = replace(made, spurned=_spurned(made, Repeated(Path(folder), parts), progress))
+                made = replace(made, spurned=_spurned(made, Repeated(folder, parts), progress))
             if meeting_places(plan):
-                meeting = Meeting(Path(folder), plan, zone, parts)
+                meeting = Meeting(folder, plan, zone, parts)
                 made = replace(made, meeting=_met(made, meeting, progress))
             yield made
 

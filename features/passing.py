@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from glob import escape
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from .claims import claimed, sweep
 from .holdings import StoreError
 from .meeting import MEETING_BYTES, meeting_places
 from .memory import Room
@@ -21,11 +22,12 @@ from .store import EventStore, delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from .events import EventLog
     from .plan import FeaturePlan
 
-__all__ = ["passing_store"]
+__all__ = ["alone", "passing_store"]
 
 _MARK = ".events-of-"
 _EVENT_BYTES = 48  # of an event on disk, roughly: what is missing shows before anything is written
@@ -63,11 +65,12 @@ def passing_store(
     room, events = Room.of(memory, log.roles), expected_rows(log.source)
     folder = output.parent / f"{_MARK}{output.name}"
     output.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(output.parent, but=folder)
-    with _alone(folder):
-        store = _begun(folder, log, room.piece, room.partitions(events))
-        _room_for(output.parent, events * (_EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())))
+    sweep(output.parent, f"{_MARK}*", but=folder)
+    with alone(output):
         try:
+            store = _begun(folder, log, room.piece, room.partitions(events))
+            each = _EVENT_BYTES + MEETING_BYTES * len(meeting_places(plan) if plan else ())
+            _room_for(output.parent, events * each - store.bytes)
             yield store.add(log, rows=room.piece, progress=progress)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,35 +80,31 @@ def _begun(folder: Path, log: EventLog, rows: int, partitions: int) -> EventStor
     """The store of an interrupted run on the same log, or a new one."""
     with suppress(StoreError):
         store = EventStore.open(folder)
-        held = store.manifest
-        if (held.roles, held.partitions, held.coming[0]) == (log.roles, partitions, delivery(log, rows)):
+        held, coming = store.manifest, delivery(log, rows)
+        if coming and (held.roles, held.partitions, held.coming[0]) == (log.roles, partitions, coming):
             return store
     shutil.rmtree(folder, ignore_errors=True)
     return EventStore.create(folder, log.roles, partitions=partitions)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = FileLock(f"{folder}.lock")
+def alone(output: Path) -> Iterator[None]:
+    """Be the only run that makes an output, and remove half-written files of it that killed runs left.
+
+    Raises
+    ------
+    StoreError
+        If another run is making it.
+    """
+    folder = output.parent / f"{_MARK}{output.name}"
     try:
-        with lock.acquire(timeout=0):
+        with claimed(folder):
+            for path in output.parent.glob(f".*{escape(output.name)}*.unfinished"):
+                path.unlink()
             yield
     except Timeout as error:
-        message = f"another run is making {folder.name.removeprefix(_MARK)}; wait for it, or choose another output"
+        message = f"another run is making {output.name}; wait for it, or choose another output"
         raise StoreError(message) from error
-
-
-def _sweep(home: Path, *, but: Path) -> None:
-    """Remove what killed runs left: folders that no run has locked."""
-    for folder in home.glob(f"{_MARK}*"):
-        if folder == but or not folder.is_dir():
-            continue
-        try:
-            with FileLock(f"{folder}.lock").acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue
-        Path(f"{folder}.lock").unlink(missing_ok=True)
 
 
 def _room_for(home: Path, size: int) -> None:

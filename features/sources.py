@@ -109,13 +109,15 @@ def expected_rows(source: Source) -> int:
 def signature(source: Source) -> str:
     """What tells a source from another with the same name: its files' sizes and times of change.
 
+    Empty if nothing does: a table in memory, a query, or an object may be another the next time.
+
     Examples
     --------
     >>> signature(open_source(pa.table({"n": [1]})))
-    'table in memory'
+    ''
     """
     if not isinstance(source, ParquetFiles | TextFiles) or source.store is not None:
-        return source.name
+        return ""
     files = [(path, Path(path).stat()) for path in source.paths]
     told = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in files)
     return f"{source.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"

@@ -2,7 +2,7 @@
 
     <folder>/manifest.json                     roles, partitions, what came to the door, files in the order of arrival
     <folder>/day=2025-03-03/<sha256>.events    a segment for each partition (features/segments.py)
-    <folder>/rejected/<sha256>.parquet         rows that stayed outside, with their reasons
+    <folder>/rejected/day=2025-03-03/<sha256>.parquet  rows that stayed outside, by the last day that came with them
 
 A log of any size passes through once, a piece at a time, and is worked on partition by partition afterwards. A file is
 named by its content and appears whole; the manifest is replaced after each piece, and what it does not name does not
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -40,16 +41,14 @@ from .whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from .door import Door
     from .events import EventLog
     from .roles import Roles
     from .timeline import Timeline
 
-__all__ = ["EventStore", "delivery"]
+__all__ = ["EventStore", "delivery", "is_store"]
 
 _DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
@@ -143,6 +142,11 @@ class EventStore:
         """The days that have events, in order."""
         return [_EPOCH + timedelta(days=day) for day in sorted({file.day for file in self.manifest.files})]
 
+    def fullest(self, since: date | None = None, until: date | None = None) -> int:
+        """The most events that a partition has on some days ``[since, until)``, as they are cut evenly by the hash."""
+        within = (file.rows for file in self._files(since, until))
+        return -(-sum(within) // self.partitions)
+
     def add(
         self,
         log: EventLog,
@@ -177,10 +181,11 @@ class EventStore:
             raise StoreError(message)
         with FileLock(str(self.folder / ".lock")):
             store = type(self).open(self.folder)
-            name, (before, done) = delivery(log, rows), store.manifest.coming
+            name, (before, in_already) = delivery(log, rows), store.manifest.coming
+            done = in_already if name and before == name else 0
             total, here = max(1, expected_rows(log.source)), 0
             for number, piece in enumerate(in_pieces(log.source, log.roles.columns, rows), 1):
-                if before != name or number > done:
+                if number > done:
                     store = _with(store, piece, (name, number))
                 here += len(piece)
                 if progress:
@@ -273,15 +278,21 @@ class EventStore:
         with FileLock(str(self.folder / ".lock")):
             store = type(self).open(self.folder)
             kept = tuple(file for file in store.manifest.files if file.day >= edge)
-            store = _saved(replace(store, manifest=replace(store.manifest, files=kept)))
-            named = {file.path for file in kept}
-            for path in self.folder.glob("day=*/*.events"):
+            outside = tuple(name for name in store.manifest.rejected if name.split("/")[1] >= f"day={before}")
+            store = _saved(replace(store, manifest=replace(store.manifest, files=kept, rejected=outside)))
+            named = {*outside, *(file.path for file in kept)}
+            for path in (*self.folder.glob("day=*/*.events"), *self.folder.glob("rejected/day=*/*")):
                 if path.relative_to(self.folder).as_posix() not in named:
                     path.unlink()
-            for folder in self.folder.glob("day=*"):
+            for folder in (*self.folder.glob("day=*"), *self.folder.glob("rejected/day=*")):
                 if not any(folder.iterdir()):
                     folder.rmdir()
         return store
+
+    def restore(self) -> EventStore:
+        """Make the store again what it was when this was read; what came since does not count any more."""
+        with FileLock(str(self.folder / ".lock")):
+            return _saved(self)
 
     def delete(self) -> None:
         """Remove the store from the disk."""
@@ -301,19 +312,36 @@ class EventStore:
         kept = [only_of(table, entities) for table in self._segments(partition, since, until)]
         return pa.concat_tables(kept, promote_options="default") if kept else no_rows(self.manifest.roles)
 
+    def _files(self, since: date | None, until: date | None) -> list[Stored]:
+        first, last = (None if day is None else (day - _EPOCH).days for day in (since, until))
+        held = self.manifest.files
+        return [f for f in held if (first is None or f.day >= first) and (last is None or f.day < last)]
+
     def _segments(self, partition: int | range, since: date | None, until: date | None) -> Iterator[pa.Table]:
         """By day, within a day in the order of arrival: that of the source, where nothing else tells events apart."""
-        first, last = (None if day is None else (day - _EPOCH).days for day in (since, until))
-        files = [f for f in self.manifest.files if (first is None or f.day >= first) and (last is None or f.day < last)]
-        for file in sorted(files, key=lambda file: file.day):
+        for file in sorted(self._files(since, until), key=lambda file: file.day):
             for table in read_segments(self.folder / file.path, self._offsets(file, partition)):
                 rows = pc.add(table[ROW], file.first)
                 yield table.set_column(table.column_names.index(ROW), ROW, rows)
 
 
+def is_store(place: object) -> bool:
+    """Whether a path leads to an event store.
+
+    Examples
+    --------
+    >>> is_store("events.parquet")
+    False
+    """
+    if not isinstance(place, str | Path) or not (Path(place) / "manifest.json").is_file():
+        return False
+    return b'"partitions":' in (Path(place) / "manifest.json").read_bytes()  # a model has a manifest of that name, too
+
+
 def delivery(log: EventLog, rows: int) -> str:
-    """What tells a log that comes in pieces of so many rows from others, so that an interrupted one is known again."""
-    return f"{signature(log.source)} by {rows:,} rows"
+    """What tells a log in pieces of so many rows from others, so that an interrupted one is known; empty if none is."""
+    told = signature(log.source)
+    return f"{told} by {rows:,} rows" if told else ""
 
 
 def _with(store: EventStore, table: pa.Table, coming: tuple[str, int]) -> EventStore:
@@ -335,7 +363,7 @@ def _with(store: EventStore, table: pa.Table, coming: tuple[str, int]) -> EventS
     manifest = replace(
         manifest,
         files=(*manifest.files, *fresh),
-        rejected=tuple(dict.fromkeys((*manifest.rejected, *_aside(store, door, table, manifest.rows)))),
+        rejected=tuple(dict.fromkeys((*manifest.rejected, *_aside(store, door.table(table), piece)))),
         counts={**manifest.counts, **counts},
         rows=manifest.rows + len(table),
         whole=manifest.whole.merged(Whole.of(times)),
@@ -355,14 +383,14 @@ def _file(store: EventStore, piece: Piece, number: int) -> Stored:
     return Stored(path, day, rows, len(content), store.manifest.rows)
 
 
-def _aside(store: EventStore, door: Door, table: pa.Table, first: int) -> list[str]:
+def _aside(store: EventStore, rejected: pa.Table, piece: Piece) -> list[str]:
     """Write the rows that stayed outside, and name the file."""
-    rejected = door.table(table)
     if not rejected.num_rows:
         return []
-    rejected = rejected.set_column(0, "row", pc.add(rejected["row"], first))
+    rejected = rejected.set_column(0, "row", pc.add(rejected["row"], store.manifest.rows))
     content = parquet_bytes(rejected)
-    path = f"rejected/{hashlib.sha256(content).hexdigest()[:32]}.parquet"
+    day = _EPOCH + timedelta(days=int(piece.days[-1]) if len(piece.days) else 0)
+    path = f"rejected/day={day}/{hashlib.sha256(content).hexdigest()[:32]}.parquet"
     _put(store.folder / path, content)
     return [path]
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of", "scores_of_partitions"]
 
+_DAY = 86_400_000_000
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -189,7 +190,8 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
         for partition in parts.all("scoring", progress):
             timeline, report, dropped = parts.timeline(partition)
             ranking.read(timeline, report, dropped)
-            for events, built in parts.vectors(timeline, model.population, most_bytes=most_bytes):
+            active = _active(timeline, period[0], model)
+            for events, built in parts.vectors(active, model.population, most_bytes=most_bytes, since=period[0]):
                 rows = built.between(*period)
                 scores = scores_of(model, events, rows)
                 out.write(with_last_event(scores, parts, partition, rows))
@@ -208,6 +210,15 @@ def row_groups_of(path: Path) -> Iterator[pa.Table]:
 
 def _maybe(path: Path | None, model: Model) -> AbstractContextManager[RowGroups | None]:
     return nullcontext() if path is None else row_groups(path, plan_metadata(model.plan))
+
+
+def _active(timeline: Timeline, since: int | None, model: Model) -> Timeline:
+    """The events of the entities that may have a window in the period: of a day alone many have none."""
+    if since is None or not len(timeline):
+        return timeline
+    last = timeline.at[timeline.first[1:] - 1]  # of each entity; a day to spare, since a window ends after its events
+    there = last >= since - model.plan.windows.width - _DAY
+    return timeline.of_entities(there) if there.any() else timeline  # or nothing would say which columns there are
 
 
 def scores_of(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:

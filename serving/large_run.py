@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,15 @@ import pyarrow as pa
 
 from ..errors import ConfigError
 from ..features.events import EventLog, nothing_fit
+from ..features.holdings import StoreError
 from ..features.large import day_of
 from ..features.memory import Room
 from ..features.output import write_parquet
 from ..features.partitions import Partitions
-from ..features.passing import passing_store
+from ..features.passing import alone, passing_store
 from ..features.places import is_remote
 from ..features.row_groups import row_groups
+from ..features.store import EventStore, is_store
 from ..features.timeline import fingerprint_of
 from ..training.references import load
 from ..training.trouble import trouble_from
@@ -28,11 +31,14 @@ from .scoring import reach_of
 from .traces import Trace, model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from datetime import date
 
     from numpy.typing import NDArray
 
     from ..features.events import DataReport
+    from ..features.plan import FeaturePlan
     from ..features.timeline import Timeline
     from ..training.model import Model
     from ..training.store import Store
@@ -92,7 +98,8 @@ def score_within(
     """Score a log that may be larger than memory into one file.
 
     The rows are those of :func:`~peculiar.serving.batch.score_to_file`, in the order of (hash of the entity, as_of).
-    No challenger scores in its shadow, and whether p-values still mean what they say is not looked at.
+    If the events are an event store, it is read where it lies: the days asked for and the horizon before them. No
+    challenger scores in its shadow, and whether p-values still mean what they say is not looked at.
 
     Parameters
     ----------
@@ -109,7 +116,8 @@ def score_within(
     BundleError, SchemaError, LabelError
         As :func:`~peculiar.serving.batch.score_to_file` raises them.
     StoreError
-        If the disk has too little room for the split log.
+        If the disk has too little room for the split log, or an event store does not fit the model, the memory or the
+        days.
     """
     check_rules(request.alert_rules)
     if is_remote(str(request.output)):
@@ -118,12 +126,12 @@ def score_within(
     model, roles = loaded.model, loaded.model.plan.roles
     period = (day_begins(request.days[0], roles.time_zone), day_begins(request.days[1], roles.time_zone))
     noted, notes = _noted(model, request.labels)
-    log, room = EventLog.open(request.events, roles), Room.of(memory, roles)
+    room = Room.of(memory, roles)
     days = day_of(reach_of(model, period[0]), roles.time_zone), request.days[1]
     unranked = output.with_name(f".{output.name}.unranked")
     try:
         with (
-            passing_store(log, output, memory=memory, plan=model.plan, progress=progress) as events,
+            _events(request.events, output, model.plan, memory=memory, days=days, progress=progress) as events,
             Partitions.over(events, model.plan, days=days, noted=noted, progress=progress) as parts,
         ):
             how: dict[str, Any] = {"period": period, "most_bytes": room.vectors, "progress": progress}
@@ -144,6 +152,44 @@ def score_within(
     told = replace(told_of(report, loaded, counts), params={"budget_per_day": rules.limit()})
     run_id, untracked = trace.run(told, digest=digest)
     return LargeScores(output, counts, listed, report, model_name(loaded), run_id, untracked)
+
+
+def _events(  # noqa: PLR0913 - what is read, for what, and in how much memory
+    source: object,
+    output: Path,
+    plan: FeaturePlan,
+    *,
+    memory: int,
+    days: tuple[date | None, date | None],
+    progress: Callable[[str, float], None] | None,
+) -> AbstractContextManager[EventStore]:
+    """The events in partitions: a store that is there, or a log that is split for now."""
+    if is_store(source):
+        return _kept(EventStore.open(Path(str(source))), output, plan, days, Room.of(memory, plan.roles))
+    log = EventLog.open(source, plan.roles)
+    return passing_store(log, output, memory=memory, plan=plan, progress=progress)
+
+
+@contextmanager
+def _kept(
+    store: EventStore, output: Path, plan: FeaturePlan, days: tuple[date | None, date | None], room: Room
+) -> Iterator[EventStore]:
+    """A store, if it is one for the plan, and its partitions of these days fit."""
+    if store.manifest.roles != plan.roles:
+        message = (
+            f"{store.folder}: expected a store with the model's roles, {plan.roles}, got {store.manifest.roles}; make "
+            "it with the settings that the model was trained with"
+        )
+        raise StoreError(message)
+    if (fullest := store.fullest(*days)) > room.partition:
+        message = (
+            f"{store.folder}: expected partitions of {room.partition:,} events or fewer in this much memory, got "
+            f"{fullest:,} on these days; allow more memory, or make the store anew with more than {store.partitions}"
+        )
+        raise StoreError(message)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with alone(output):
+        yield store
 
 
 def _noted(model: Model, labels: object | None) -> tuple[Callable[[Timeline], Timeline] | None, tuple[str, ...]]:

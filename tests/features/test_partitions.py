@@ -86,7 +86,7 @@ def test_partitions_are_the_log_in_one_piece(ground, tmp_path, partitions):
     with Partitions.over(store, plan, noted=noted) as parts:
         if partitions > 1:
             same_population(parts.fit(), population)
-        pieces = all_vectors(parts, population, most_bytes=3_000_000, threads=1)
+        pieces = all_vectors(parts, population, most_bytes=1_000_000, threads=1)
     assert len(pieces) > partitions
     names, as_of, values = in_one_piece(pieces)
     expected = in_one_piece([whole])
