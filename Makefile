@@ -16,6 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := install --quiet --progress-bar off
 # The lock names every package there is to install: pip resolves nothing, checks each hash and refuses the unlisted.
 PIP_LOCKED := $(PIP_INSTALL) --no-deps --require-hashes --no-compile --only-binary :all:
+# PySpark alone is published without a wheel. It is built by the setuptools of the lock.
+PIP_SPARK := $(PIP_INSTALL) --no-deps --require-hashes --no-compile --no-build-isolation --no-binary :all:
 
 .PHONY: help
 help: ## show this list
@@ -81,8 +83,18 @@ $(RIVALS)/.ready: requirements/rivals.txt
 rivals: $(RIVALS)/.ready ## create .venv-rivals with Featuretools and tsfresh, for experiments/speed.py
 
 .PHONY: test
-test: setup ## run the tests, a file at a time on each core; ARGS="-k velocity" selects
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup ## run the tests but those of Spark, a file at a time on each core; ARGS="-k velocity" selects
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not spark" $(ARGS)
+
+# Half a gigabyte that only Spark's own tests need.
+$(VENV)/.spark: requirements/spark.txt $(VENV)/.ready
+	@echo "set-up: packages of $<"
+	@$(BIN)/python -m pip $(PIP_SPARK) -r $<
+	@touch $@
+
+.PHONY: test-spark
+test-spark: $(VENV)/.spark ## run the tests of Spark on a local cluster; needs Java
+	@$(BIN)/python -m pytest -m spark $(ARGS)
 
 # --- Checks: each reads the tree or the built wheel and changes nothing ---------------------------------------------------
 
@@ -147,7 +159,9 @@ COMPILE := .cache/uv/bin/uv pip compile --universal --python-version 3.11 --fork
 	@$(PYTHON_FINDER); "$$found" -m venv .cache/uv; .cache/uv/bin/python -m pip $(PIP_INSTALL) uv==$(UV_VERSION)
 
 lock: .cache/uv/bin/uv ## renew requirements/ from pyproject.toml and rivals.in; ARGS=--upgrade moves to the newest versions
-	@$(COMPILE) pyproject.toml --extra dev --output-file requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra dev --no-emit-package pyspark --output-file requirements/dev.txt
+	@$(COMPILE) requirements/spark.in --constraints requirements/dev.txt --no-emit-package py4j \
+	    --output-file requirements/spark.txt
 	@$(COMPILE) pyproject.toml --constraints requirements/dev.txt --output-file requirements/run.txt
 	@$(COMPILE) requirements/rivals.in --output-file requirements/rivals.txt
 	@git --no-pager diff --stat -- requirements

@@ -13,19 +13,19 @@ import click
 
 from . import __version__
 from .cli_models import VERBS
-from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MODEL, progress_bar, write_json
+from .cli_options import BY, CONFIG, EVERY, HOME, JSON, LABELS, MEMORY, MODEL, open_log, progress_bar, write_json
 from .cli_serving import SERVING_VERBS
+from .cli_store import STORE_VERBS
 from .errors import ConfigError, LeakageError, PeculiarError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .config import Config
     from .features.describe import Description
     from .features.events import EventLog
+    from .features.output import WrittenVectors
     from .features.snapshots import WindowSpec
     from .features.timeline import Timeline
-    from .features.vectors import Vectors
     from .training.model import Model
 
 __all__ = ["main"]
@@ -96,7 +96,7 @@ def train(
     from .training.train import train as run
 
     config = load_config(config_path)
-    log = _open(events, config)
+    log = open_log(events, config)
     settings = config.training_settings(log.roles.time_zone)
     settings = settings if seed is None else replace(settings, seed=seed)
     store = open_store(home, experiment=config.store.experiment)
@@ -120,29 +120,34 @@ def train(
 @LABELS
 @click.option("--since", type=click.DateTime(), help="First day to write; events before it are history.")
 @click.option("--until", type=click.DateTime(), help="The day after the last one to write.")
+@MEMORY
 @HOME
 @JSON
 def features(**options: Any) -> None:
     """Build the vectors of EVENTS and write them as Parquet, with the plan that says what each column means."""
     from time import perf_counter
 
+    from .features.large import vectors_by_partition
+    from .features.memory import bytes_of
     from .features.output import vectors_to_file
 
     begun = perf_counter()
     log, windows, model = _planned(options)
     zone = log.roles.time_zone
+    how: dict[str, Any] = {
+        "windows": windows,
+        "fitted": None if model is None else (model.plan, model.population),
+        "period": (_midnight(options["since"], zone), _midnight(options["until"], zone)),
+        "noted": _noted(options),
+    }
     with progress_bar("features") as progress:
-        written = vectors_to_file(
-            log,
-            options["output"],
-            windows=windows,
-            fitted=None if model is None else (model.plan, model.population),
-            period=(_midnight(options["since"], zone), _midnight(options["until"], zone)),
-            noted=_noted(options),
-            progress=progress,
-        )
+        if options["memory"]:
+            room = bytes_of(options["memory"])
+            written = vectors_by_partition(log, options["output"], memory=room, **how, progress=progress)
+        else:
+            written = vectors_to_file(log, options["output"], **how, progress=progress)
     if options["model_uri"]:
-        _record_use("features", options, written.vectors)
+        _record_use("features", options, written)
     seconds = perf_counter() - begun
     rate = written.report.admitted / seconds
     figures = written.to_dict() | {"seconds": seconds, "events_per_second": rate}
@@ -240,21 +245,6 @@ def demo(home: Path, events: int, users: int, seed: int, json_path: Path | None)
     write_json(json_path, result)
 
 
-def _open(events: str, config: Config) -> EventLog:
-    from dataclasses import replace
-
-    from .features.events import EventLog
-
-    log = EventLog.open(events, config.roles())
-    if log.guessed:
-        log = replace(log, roles=replace(log.roles, time_zone=config.events.time_zone))
-        click.echo("roles guessed from names and types (write [events] in peculiar.toml to change them):")
-        click.echo(log.roles.describe())
-    if log.left_out:
-        click.echo(f"  no role for {', '.join(log.left_out)}")
-    return log
-
-
 def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, Model | None]:
     """The log, and what its vectors are made by: the windows of the settings and options, or a model."""
     from dataclasses import replace
@@ -274,7 +264,7 @@ def _planned(options: Mapping[str, Any]) -> tuple[EventLog, WindowSpec | None, M
         windows = replace(windows, every=options["every"], by=None)
     if options["by"]:
         windows = replace(windows, by=options["by"])
-    return _open(options["events"], config), windows, None
+    return open_log(options["events"], config), windows, None
 
 
 def _noted(options: Mapping[str, Any]) -> Callable[[Timeline], Timeline] | None:
@@ -307,7 +297,7 @@ def _describe(options: Mapping[str, Any], progress: Callable[[str, float], None]
     return describe(plan.vectors(timeline, plan.fit(timeline, progress=progress)), log.source.name)
 
 
-def _record_use(verb: str, options: Mapping[str, Any], vectors: Vectors) -> None:
+def _record_use(verb: str, options: Mapping[str, Any], written: WrittenVectors) -> None:
     """Put on record that a model's vectors of these events were written."""
     from .audit import Use, record
     from .training.references import resolve
@@ -315,8 +305,8 @@ def _record_use(verb: str, options: Mapping[str, Any], vectors: Vectors) -> None
 
     store = open_store(options["home"])
     source = resolve(store, options["model_uri"])
-    told = {"events": str(options["events"]), "plan": vectors.plan}
-    use = Use(verb=verb, model=options["model_uri"], sha256=source.sha256, rows=len(vectors),
+    told = {"events": str(options["events"]), "plan": written.plan.fingerprint}
+    use = Use(verb=verb, model=options["model_uri"], sha256=source.sha256, rows=written.rows,
               output=str(options["output"]), parameters=told)  # fmt: skip
     record(store.home, use)
 
@@ -339,7 +329,7 @@ def _midnight(given: Any, zone: str) -> int | None:
     return int(from_wall(np.array([given.date()], "datetime64[us]").astype(np.int64), zone)[0])
 
 
-for verb in (*SERVING_VERBS, *VERBS):
+for verb in (*SERVING_VERBS, *VERBS, *STORE_VERBS):
     main.add_command(verb)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,23 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BY", "CONFIG", "EVERY", "HOME", "JSON", "LABELS", "MODEL", "progress_bar", "write_json"]
+    from .config import Config
+    from .features.events import EventLog
+
+__all__ = [
+    "BY",
+    "CONFIG",
+    "EVERY",
+    "HOME",
+    "JSON",
+    "LABELS",
+    "MEMORY",
+    "MODEL",
+    "days_of_text",
+    "open_log",
+    "progress_bar",
+    "write_json",
+]
 
 JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
 CONFIG = click.option(
@@ -32,6 +49,7 @@ EVERY = click.option(
 LABELS = click.option(
     "--labels", type=click.Path(path_type=Path, exists=True), help="Trouble known so far; what is known of it is risk."
 )
+MEMORY = click.option("--memory", help="Take no more memory than this, such as 2GB; split the log on disk.")
 BY = click.option("--by", help="Overrides windows.by: one vector for each run of one value of this column.")
 
 
@@ -50,6 +68,35 @@ def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
             bar.update(task, description=f"{title}: {what}", completed=min(1.0, share))
 
         yield report
+
+
+def open_log(events: str, config: Config) -> EventLog:
+    """The log of some events by the roles of the settings, or as they are guessed and shown."""
+    from dataclasses import replace
+
+    from .features.events import EventLog
+
+    log = EventLog.open(events, config.roles())
+    if log.guessed:
+        log = replace(log, roles=replace(log.roles, time_zone=config.events.time_zone))
+        click.echo("roles guessed from names and types (write [events] in peculiar.toml to change them):")
+        click.echo(log.roles.describe())
+    if log.left_out:
+        click.echo(f"  no role for {', '.join(log.left_out)}")
+    return log
+
+
+def days_of_text(text: str, option: str) -> int:
+    """How many days "2d" is.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no number of days.
+    """
+    if not re.fullmatch(r"\d+d", text):
+        raise click.BadParameter(f"expected a number of days, such as 2d, got {text!r}", param_hint=option)
+    return int(text[:-1])
 
 
 def write_json(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import CONFIG, HOME, JSON, LABELS, progress_bar, write_json
+from .cli_options import CONFIG, HOME, JSON, LABELS, MEMORY, days_of_text, progress_bar, write_json
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from .serving.batch import ScoringRequest, WrittenScores
+    from .serving.large_run import LargeScores
     from .serving.nightly import WrittenDataset
     from .training.store import Store
 
@@ -41,12 +41,14 @@ __all__ = ["SERVING_VERBS"]
 @click.option("--late", help="Days before the first, as 2d, that a dataset has and that are scored again.")
 @click.option("--reasons", type=click.IntRange(min=0), help="Reasons per alert; as the settings say, else 3.")
 @click.option("--shadow/--no-shadow", default=None, help="Let a challenger score beside the champion, as it does.")
+@MEMORY
 @HOME
 @JSON
 def score(**options: Any) -> None:
     """Score EVENTS with the registered model; the oddest of each day come with reasons.
 
     An output without .parquet at its end is a dataset, a folder for each day: what is there already is left alone.
+    With --memory EVENTS may be a store that peculiar store add keeps: the days of the horizon alone are read.
     """
     from .config import load_config
     from .features.places import is_remote
@@ -63,12 +65,15 @@ def score(**options: Any) -> None:
         reasons=config.alerts.reasons if options["reasons"] is None else options["reasons"],
         labels=options["labels"],
         rules=config.alert_rules(budget=options["budget"], fdr=options["fdr"]),
-        late=config.scoring.days["late"] if options["late"] is None else _days(options["late"]),
+        late=config.scoring.days["late"] if options["late"] is None else days_of_text(options["late"], "--late"),
         block=config.scoring.days["block"],
         shadow=config.scoring.shadow if options["shadow"] is None else options["shadow"],
     )
     store = open_store(options["home"])
-    written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
+    if options["memory"]:
+        written: WrittenScores | WrittenDataset | LargeScores = _within(request, store, options["memory"])
+    else:
+        written = _into_dataset(request, store) if is_dataset(output) else _into_file(request, store)
     if written.untracked:
         click.echo(f"peculiar: {written.untracked}", err=True)
     write_json(options["json_path"], written.to_dict())
@@ -83,6 +88,23 @@ def _into_file(request: ScoringRequest, store: Store) -> WrittenScores:
     click.echo(written.report)
     click.echo(oddest(written.table, limit=10))
     click.echo(f"{written.output}: {written.table.num_rows:,} rows, {written.alerts:,} alerts, model {written.model}")
+    return written
+
+
+def _within(request: ScoringRequest, store: Store, memory: str) -> LargeScores:
+    from .features.memory import bytes_of
+    from .serving.dataset import is_dataset
+    from .serving.large_run import score_within
+    from .serving.report import oddest
+
+    if is_dataset(str(request.output)):
+        raise click.UsageError("expected a file ending in .parquet as output with --memory, got a dataset")
+    with progress_bar("scoring") as progress:
+        written = score_within(request, store, memory=bytes_of(memory), progress=progress)
+    click.echo(written.report)
+    click.echo(oddest(written.listed, limit=10))
+    rows, alerts = written.counts["rows"], written.counts["alerts"]
+    click.echo(f"{written.output}: {rows:,} rows, {alerts:,} alerts, model {written.model}")
     return written
 
 
@@ -293,13 +315,6 @@ def _period(options: dict[str, Any]) -> tuple[date | None, date | None]:
     if options["since"] or options["until"]:
         raise click.UsageError("expected either --day, or --since and --until")
     return _day(options["day"]), _day(options["day"] + timedelta(days=1))
-
-
-def _days(text: str) -> int:
-    """How many days "2d" is."""
-    if not re.fullmatch(r"\d+d", text):
-        raise click.BadParameter(f"expected a number of days, such as 2d, got {text!r}", param_hint="--late")
-    return int(text[:-1])
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Learned", "measure", "payments", "simulated"]
 
 _EVENTS_A_USER, _DAYS, _ONE_IN = 80, 40, 5
+_TENTHS = np.arange(1, 10) / 10
 _WEEK = (date(2018, 8, 8), date(2018, 8, 15))
 
 
@@ -96,8 +97,8 @@ def measure(learned: Learned, *, budget: int = 100) -> dict[str, Any]:
     dict
         For each kind of detector: ``alerts``; of these the shares ``below`` the line without their evidence, ``weak``,
         ``untold`` (without any reason: as odd as others that places were too few for), and ``emptied`` (below since
-        nothing of the window is left); the median of ``taken`` events and of their
-        ``share`` of the window; wall and CPU seconds for a thousand alerts, to tell reasons and to replay them.
+        nothing of the window is left); the median of ``taken`` events, and the deciles of their ``shares`` of the
+        window; wall and CPU seconds for a thousand alerts, to tell reasons and to replay them.
     """
     from ..training.references import load
 
@@ -137,7 +138,7 @@ def _replayed(model: Model, batch: ScoredBatch) -> dict[str, Any]:
         "untold": float(np.mean([not each for each in done.reasons])),
         "emptied": float(np.isneginf(done.after).mean()),
         "taken": float(np.median(taken)),
-        "share": float(np.median(taken / (windows.stop - windows.start))),
+        "shares": np.quantile(taken / (windows.stop - windows.start), _TENTHS).tolist(),
         "reasons_per_1000": _per_thousand(begun, told, len(rows)),
         "replay_per_1000": _per_thousand(told, ended, len(rows)),
     }
@@ -175,7 +176,8 @@ def main(log: str, events: int, detectors: str, budget: int, seed: int, out: Pat
         print(
             f"{kind}: {told['alerts']:,} alerts; {100 * told['below']:.1f} % fall below the line without the evidence "
             f"({100 * told['emptied']:.1f} % with nothing left), {100 * told['weak']:.1f} % are called weak; "
-            f"{told['taken']:.0f} events taken, {100 * told['share']:.0f} % of the window (medians); "
+            f"{told['taken']:.0f} events taken (median), shares of the window by tenths of the alerts: "
+            f"{', '.join(f'{100 * share:.0f}' for share in told['shares'])} %; "
             f"{told['replay_per_1000']['seconds']:.1f} s for 1,000, {told['replay_per_1000']['cpu_seconds']:.1f} CPU-s"
         )
     if out is not None:

@@ -94,6 +94,8 @@ class Times:
         No time given; text that is no time; a time without a zone among times with one.
     assumed : bool
         True if no time carries a zone, so that the log's zone was taken.
+    text : bool
+        True if the times were read from text, of which each may carry a zone or not.
     """
 
     at: NDArray[np.int64]
@@ -101,6 +103,7 @@ class Times:
     unreadable: NDArray[np.bool_]
     zoneless: NDArray[np.bool_]
     assumed: bool
+    text: bool = False
 
 
 def stable_hash(values: pa.Array) -> NDArray[np.uint64]:
@@ -147,14 +150,17 @@ def numbers(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], NDArray[np.bo
     return values, np.abs(values) > _LARGEST
 
 
-def times(column: pa.ChunkedArray, zone: str) -> Times:
-    """Turn timestamps, dates or text into microseconds since 1970 UTC; what has no zone is read in ``zone``."""
+def times(column: pa.ChunkedArray, zone: str, *, mixed: bool = False) -> Times:
+    """Turn timestamps, dates or text into microseconds since 1970 UTC; what has no zone is read in ``zone``.
+
+    ``mixed`` says that text elsewhere in the log carries a zone, so that none without one may be read.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         aware = pa.types.is_timestamp(column.type) and column.type.tz is not None
         return _from_timestamps(column, zone, aware=aware)
-    return _from_text(column, zone)
+    return _from_text(column, zone, mixed=mixed)
 
 
 def from_wall(wall: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
@@ -188,7 +194,7 @@ def _from_timestamps(column: pa.ChunkedArray, zone: str, *, aware: bool) -> Time
     return Times(at if aware else from_wall(at, zone), null, none, none, assumed=not aware)
 
 
-def _from_text(column: pa.ChunkedArray, zone: str) -> Times:
+def _from_text(column: pa.ChunkedArray, zone: str, *, mixed: bool) -> Times:
     """Read ISO 8601 only: which of 3/4/2025 is the month, no reader of a file can know."""
     import polars as pl
 
@@ -198,8 +204,8 @@ def _from_text(column: pa.ChunkedArray, zone: str) -> Times:
     with_zone, naive = _parse(text, _ZONED), _parse(text, _ZONELESS)
     readable = np.where(has_zone, with_zone.is_not_null().to_numpy(), naive.is_not_null().to_numpy())
     at = np.where(has_zone, _micros(with_zone), from_wall(_micros(naive), zone))
-    mixed = bool(has_zone.any())
-    return Times(at, ~given, given & ~readable, readable & ~has_zone & mixed, assumed=not mixed)
+    mixed = mixed or bool(has_zone.any())
+    return Times(at, ~given, given & ~readable, readable & ~has_zone & mixed, assumed=not mixed, text=True)
 
 
 def _parse(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:

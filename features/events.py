@@ -10,25 +10,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pyarrow as pa
 
 from ..errors import SchemaError
-from . import columns as col
+from .door import arrive, by_name
 from .roles import Roles, guess_roles
 from .sources import PeriodSource, Source, open_source
-from .timeline import Arrivals, Timeline, sort_events
+from .timeline import sort_events
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from .columns import Codes
+    from .door import Door
+    from .timeline import Timeline
+    from .whole import Whole
 
-__all__ = ["DataReport", "EventLog"]
-
-DAY = 86_400_000_000
-_EARLIEST = 365 * DAY  # 1971: what comes before is a zero that somebody's system wrote for "unknown"
-_SILENCE = 366  # days
-_STRAGGLERS = 0.01
+__all__ = ["DataReport", "EventLog", "nothing_fit"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,21 @@ class DataReport:
     entities: int = 0
     first: int | None = None
     last: int | None = None
+
+    def joined(self, part: DataReport) -> DataReport:
+        """With a partition of the rows that came to this door; each entity is in one partition."""
+        rejected = {reason: self.rejected.get(reason, 0) + part.rejected.get(reason, 0)
+                    for reason in dict.fromkeys((*self.rejected, *part.rejected))}  # fmt: skip
+        ends = [[end for end in pair if end is not None] for pair in ((self.first, part.first), (self.last, part.last))]
+        return replace(
+            self,
+            admitted=self.admitted + part.admitted,
+            rejected=rejected,
+            notes=tuple(dict.fromkeys((*self.notes, *part.notes))),
+            entities=self.entities + part.entities,
+            first=min(ends[0], default=None),
+            last=max(ends[1], default=None),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; times in ISO 8601."""
@@ -140,13 +152,17 @@ class EventLog:
             return self
         return replace(self, source=self.source.within(self.roles.at, since, until))
 
-    def read(self, since: int | None = None, until: int | None = None) -> tuple[Timeline, DataReport, pa.Table]:
+    def read(
+        self, since: int | None = None, until: int | None = None, *, whole: Whole | None = None
+    ) -> tuple[Timeline, DataReport, pa.Table]:
         """Read the events, check them, and sort them by entity and time.
 
         Parameters
         ----------
         since, until : int, optional
             Keep events in ``[since, until)``, microseconds since 1970 UTC.
+        whole : Whole, optional
+            What is known of the log that this one is a part of; a part may be empty.
 
         Returns
         -------
@@ -161,64 +177,19 @@ class EventLog:
             If no event at all is fit to be read.
         """
         table = self.source.read(self.roles.columns)
-        door = _Door(len(table))
-        entity = _as_text(col.encode(table[self.roles.entity]))
-        at = self._times(table, door)
-        door.reject("no entity", (entity.codes < 0) | _is_empty(entity))
-        dimensions = {name: col.encode(table[name]) for name in self.roles.dimensions}
-        measures = {name: self._measure(table, name, door) for name in self.roles.measures}
-        place = self._place(table, door)
-        peer = col.encode(table[self.roles.peer_by]) if self.roles.peer_by else None
-        ids = col.encode_ids(table[self.roles.id]) if self.roles.id else None
-        raw = table
-        del table
-        outside = _outside(at, since, until)
-        still = door.kept()
+        arrivals, door, _ = arrive(table, self.roles, whole)
+        arrivals = replace(arrivals, entity=by_name(arrivals.entity))
+        outside, still = _outside(arrivals.at, since, until), door.kept()
         outside = outside if outside is None or still is None else outside & still
-        kept = door.kept(outside)
-        arrivals = Arrivals(entity, at, ids, dimensions, measures, self.roles.time_zone, place, peer)
-        timeline, dropped = sort_events(arrivals, kept)
+        timeline, dropped = sort_events(arrivals, door.kept(outside))
         for reason, rows in dropped.items():
             door.reject_rows(reason, rows)
-        return timeline, self._report(door, timeline, outside), door.table(raw)
+        report = self._report(door, timeline, outside)
+        if whole is None and outside is None:
+            nothing_fit(report)
+        return timeline, report, door.table(table)
 
-    def _times(self, table: pa.Table, door: _Door) -> NDArray[np.int64]:
-        read = col.times(table[self.roles.at], self.roles.time_zone)
-        door.reject("no time", read.null)
-        door.reject("time is unreadable (expected ISO 8601, such as 2025-03-01T08:00:00Z)", read.unreadable)
-        door.reject("time without a zone among times with one", read.zoneless)
-        usable = door.kept()
-        early = read.at < _EARLIEST
-        door.reject("time before 1971", early if usable is None else early & usable)
-        usable = door.kept()
-        limit = _far_future(read.at if usable is None else read.at[usable])
-        if limit is not None:
-            door.reject("time far in the future, after more than a year without events", read.at >= limit)
-        if read.assumed and len(read.at):
-            door.notes.append(f"times carry no zone; read as {self.roles.time_zone}")
-        return read.at
-
-    def _measure(self, table: pa.Table, name: str, door: _Door) -> NDArray[np.float64]:
-        values, bad = col.numbers(table[name])
-        door.reject(f"{name} is not a finite number", bad)
-        return values
-
-    def _place(self, table: pa.Table, door: _Door) -> NDArray[np.float64] | None:
-        """Latitude and longitude; half a place is none."""
-        if self.roles.place is None:
-            return None
-        place = np.empty((2, len(table)))
-        for row, name, limit in zip(place, self.roles.place, (90, 180), strict=True):
-            row[:], bad = col.numbers(table[name])
-            door.reject(f"{name} is no number from -{limit} to {limit}", bad | (np.abs(row) > limit))
-        place[:, np.isnan(place).any(axis=0)] = np.nan
-        return place
-
-    def _report(self, door: _Door, timeline: Timeline, outside: NDArray[np.bool_] | None) -> DataReport:
-        if len(timeline) == 0 and door.rows and outside is None:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in door.counts.items())
-            message = f"{self.source.name}: none of {door.rows:,} rows is fit to be read: {reasons}; check the roles"
-            raise SchemaError(message)
+    def _report(self, door: Door, timeline: Timeline, outside: NDArray[np.bool_] | None) -> DataReport:
         if timeline.identical and not self.roles.id:
             door.notes.append(
                 f"{timeline.identical:,} rows repeat another in every column and were kept, since no id tells whether "
@@ -232,59 +203,17 @@ class EventLog:
         return DataReport(self.source.name, door.rows, len(timeline), counts, tuple(door.notes), entities, *span)
 
 
-class _Door:
-    """Counts who is turned away, each row once, by the first reason that holds."""
+def nothing_fit(report: DataReport) -> None:
+    """Refuse a log of which no row is fit to be read.
 
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.notes: list[str] = []
-        self.counts: dict[str, int] = {}
-        self._where: dict[str, NDArray[np.intp]] = {}
-        self._out: NDArray[np.bool_] | None = None
-
-    def reject(self, reason: str, mask: NDArray[np.bool_]) -> None:
-        if mask.any():
-            self.reject_rows(reason, np.flatnonzero(mask if self._out is None else mask & ~self._out))
-
-    def reject_rows(self, reason: str, rows: NDArray[np.intp]) -> None:
-        if len(rows) == 0:
-            return
-        if self._out is None:
-            self._out = np.zeros(self.rows, np.bool_)
-        self._out[rows] = True
-        self._where[reason] = rows
-        self.counts[reason] = len(rows)
-
-    def kept(self, outside: NDArray[np.bool_] | None = None) -> NDArray[np.bool_] | None:
-        """A mask of the rows still in, or None for all of them."""
-        if outside is None:
-            return None if self._out is None else ~self._out
-        return ~outside if self._out is None else ~(self._out | outside)
-
-    def table(self, raw: pa.Table) -> pa.Table:
-        rows = np.concatenate([*self._where.values(), np.empty(0, np.intp)]).astype(np.int64)
-        reasons = [reason for reason, where in self._where.items() for _ in range(len(where))]
-        head = pa.table({"row": pa.array(rows), "reason": pa.array(reasons, pa.string())})
-        picked = raw.take(pa.array(rows)) if len(rows) else raw.slice(0, 0)  # taking nothing would merge dictionaries
-        for name in raw.column_names:
-            if name not in head.column_names:
-                head = head.append_column(name, picked[name])
-        return head
-
-
-def _is_empty(entity: Codes) -> NDArray[np.bool_]:
-    """Rows whose entity is the empty text, which a CSV file could not tell from a missing one."""
-    empty = np.append(entity.values.to_numpy(zero_copy_only=False) == "", [False])
-    return empty[entity.codes] if empty.any() else np.zeros(len(entity.codes), np.bool_)
-
-
-def _as_text(entity: Codes) -> Codes:
-    """Put the entities in the order of their names, so that the order of vectors is not that of the rows."""
-    order = np.argsort(entity.values.to_numpy(zero_copy_only=False).astype(object), kind="stable")
-    place = np.empty(len(order) + 1, np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    place[-1] = -1
-    return col.Codes(place[entity.codes], entity.values.take(pa.array(order)))
+    Raises
+    ------
+    SchemaError
+    """
+    if report.admitted == 0 and report.rows:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.rejected.items())
+        message = f"{report.source}: none of {report.rows:,} rows is fit to be read: {reasons}; check the roles"
+        raise SchemaError(message)
 
 
 def _outside(at: NDArray[np.int64], since: int | None, until: int | None) -> NDArray[np.bool_] | None:
@@ -292,17 +221,6 @@ def _outside(at: NDArray[np.int64], since: int | None, until: int | None) -> NDA
         return None
     early = at < since if since is not None else np.zeros(len(at), np.bool_)
     return early | (at >= until) if until is not None else early
-
-
-def _far_future(at: NDArray[np.int64]) -> int | None:
-    """The time from which events are stragglers beyond a year of silence; None in a log without such a gap."""
-    if len(at) == 0 or int(at.max()) - int(at.min()) <= _SILENCE * DAY:
-        return None
-    days, counts = np.unique(at // DAY, return_counts=True)
-    after = counts[::-1].cumsum()[::-1][1:]
-    few = after <= max(1, int(_STRAGGLERS * len(at)))
-    gaps = np.flatnonzero((np.diff(days) > _SILENCE) & few)
-    return int(days[gaps[0] + 1] * DAY) if len(gaps) else None
 
 
 def _iso(micros: int | None) -> str | None:

@@ -60,10 +60,11 @@ def excerpt(timeline: Timeline, pieces: Sequence[NDArray[np.int64]]) -> Timeline
         first=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces], dtype=np.int64)]).astype(np.int64),
         at=timeline.at[taken],
         dimensions={name: _few(codes, taken) for name, codes in timeline.dimensions.items()},
-        measures={name: values[taken] for name, values in timeline.measures.items()},
+        measures={name: np.take(values, taken) for name, values in timeline.measures.items()},
         ids=None if timeline.ids is None else timeline.ids[taken],
         row=timeline.row[taken],
-        notes={name: values[taken] for name, values in timeline.notes.items()},
+        # There are dozens of notes, and np.take is twice as fast as values[taken].
+        notes={name: np.take(values, taken) for name, values in timeline.notes.items()},
         place=None if timeline.place is None else timeline.place[:, taken],
         peer=None if timeline.peer is None else _few(timeline.peer, taken),
     )

@@ -27,9 +27,11 @@ __all__ = [
     "Context",
     "Feature",
     "FeatureFamily",
+    "Judge",
     "Learner",
     "Observer",
     "Relator",
+    "Rememberer",
     "Shape",
     "Witness",
     "plural",
@@ -229,14 +231,39 @@ class Learner(Protocol):
 
 
 @runtime_checkable
+class Judge(Protocol):
+    """A family that looks at how the columns of the families before it are spread over everyone, while it is filled.
+
+    ``judges`` says so. The population of all others than these need not know any histogram yet.
+    """
+
+    judges: ClassVar[bool]
+
+
+@runtime_checkable
 class Annotator(Protocol):
     """A family that needs to know, for each event, what others did: the one thing that looks across entities.
 
     The notes are computed once over all entities, point in time, and travel with the events into any partition.
+    Entities meet at the values of dimensions and nowhere else: what is noted at a value needs the events there, and of
+    all others no more than when which trouble became known.
     """
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
         """One float32 number per event and name, from what had happened, and was known, before it."""
+
+
+@runtime_checkable
+class Rememberer(Protocol):
+    """A family that needs to know, for each event, what is known of its own entity from elsewhere.
+
+    ``remembers`` names the notes.
+    """
+
+    remembers: ClassVar[tuple[str, ...]]
+
+    def remember(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
+        """One float32 number per event and name, from what had become known of the entity before it."""
 
 
 @runtime_checkable

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from .timeline import Timeline
     from .vectors import Vectors
 
-__all__ = ["WrittenVectors", "beside", "parquet_bytes", "vectors_to_file", "with_event", "write_parquet"]
+__all__ = [
+    "WrittenVectors",
+    "beside",
+    "parquet_bytes",
+    "plan_metadata",
+    "repeating",
+    "vector_table",
+    "vectors_to_file",
+    "with_event",
+    "with_events",
+    "write_parquet",
+]
 
 PLAN, FINGERPRINT, FEATURES = b"peculiar.plan", b"peculiar.plan_fingerprint", b"peculiar.features"
 _ROW = "event_row"
@@ -36,20 +47,24 @@ class WrittenVectors:
     Attributes
     ----------
     output : Path
-    vectors : Vectors
-        The rows that were written.
+    rows, entities : int
+        How many were written, and of how many.
     plan : FeaturePlan
     report : DataReport
         What came to the door.
     fitted_here : bool
         True if the population is that of the log itself, so that the values are not those another log would give.
+    vectors : Vectors or None
+        The rows that were written; None if they were never all in memory.
     """
 
     output: Path
-    vectors: Vectors
+    rows: int
+    entities: int
     plan: FeaturePlan
     report: DataReport
     fitted_here: bool
+    vectors: Vectors | None = None
 
     @property
     def population(self) -> str:
@@ -60,8 +75,8 @@ class WrittenVectors:
         """Plain data, for JSON."""
         return {
             "output": str(self.output),
-            "rows": len(self.vectors),
-            "entities": len(np.unique(self.vectors.entity.indices.to_numpy())),
+            "rows": self.rows,
+            "entities": self.entities,
             "features": {family: len(features) for family, features in self.plan.by_family.items()},
             "plan": self.plan.fingerprint,
             "windows": asdict(self.plan.windows),
@@ -112,11 +127,16 @@ def vectors_to_file(
     else:
         plan, population = fitted
     vectors = plan.vectors(timeline, population, progress=progress).between(*period)
-    table = with_event(_table(vectors), log, vectors, plan.windows)
+    table = with_event(vector_table(vectors), log, vectors, plan.windows)
+    write_parquet(table.replace_schema_metadata(plan_metadata(plan)), output)
+    entities = len(np.unique(vectors.entity.indices.to_numpy()))
+    return WrittenVectors(output, len(vectors), entities, plan, report, fitted is None, vectors)
+
+
+def plan_metadata(plan: FeaturePlan) -> dict[bytes, str]:
+    """What a file of vectors says of its columns: the plan, its fingerprint, and what each feature means."""
     features = json.dumps([asdict(feature) for feature in plan.features])
-    metadata = {PLAN: plan.to_json(), FINGERPRINT: plan.fingerprint, FEATURES: features}
-    write_parquet(table.replace_schema_metadata(metadata), output)
-    return WrittenVectors(output, vectors, plan, report, fitted is None)
+    return {PLAN: plan.to_json(), FINGERPRINT: plan.fingerprint, FEATURES: features}
 
 
 def with_event(table: pa.Table, log: EventLog, vectors: Vectors, windows: WindowSpec) -> pa.Table:
@@ -129,8 +149,13 @@ def with_event(table: pa.Table, log: EventLog, vectors: Vectors, windows: Window
     if windows.calendar or vectors.last is None:
         return table
     rows = pa.array(vectors.last.astype(np.int64))
-    name = log.roles.id or _ROW
-    events = rows if log.roles.id is None else log.source.read([name])[name].take(rows)
+    name = log.roles.id
+    return with_events(table, rows if name is None else log.source.read([name])[name].take(rows), name)
+
+
+def with_events(table: pa.Table, events: pa.Array | pa.ChunkedArray, name: str | None) -> pa.Table:
+    """Add a column of events after ``as_of``, called as the log's column of ids or ``event_row`` if it has none."""
+    name = name or _ROW
     if pa.types.is_dictionary(events.type):
         events = events.cast(events.type.value_type)
     unused = f"event_{name}" if name in table.column_names else name
@@ -146,7 +171,7 @@ def write_parquet(table: pa.Table, path: Path, *, ready: Callable[[], None] | No
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path) as unfinished:
-        pq.write_table(table, unfinished, use_dictionary=_repeating(table))
+        pq.write_table(table, unfinished, use_dictionary=repeating(table))
         if ready is not None:
             ready()
 
@@ -162,11 +187,11 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
     plain = [field.with_type(field.type.value_type) if coded(field.type) else field for field in table.schema]
     table = table.cast(pa.schema(plain, table.schema.metadata)).combine_chunks()
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, use_dictionary=_repeating(table))
+    pq.write_table(table, sink, use_dictionary=repeating(table))
     return sink.getvalue()
 
 
-def _repeating(table: pa.Table) -> list[str] | bool:
+def repeating(table: pa.Table) -> list[str] | bool:
     """The columns to look for repeated values in: a feature's seldom do, and to look for them doubles the time."""
     plain = [field.name for field in table.schema if field.type != pa.float32()]
     return plain if len(plain) < table.num_columns else True
@@ -196,6 +221,7 @@ def _force(path: Path) -> None:
         os.close(opened)
 
 
-def _table(vectors: Vectors) -> pa.Table:
+def vector_table(vectors: Vectors) -> pa.Table:
+    """The vectors as a table whose entities are plain text."""
     table = vectors.to_arrow()
     return table.set_column(0, "entity", vectors.entity.dictionary_decode())

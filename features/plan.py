@@ -22,7 +22,7 @@ import pyarrow as pa
 from ..errors import PlanMismatchError
 from .exchange import TROUBLE, places_of_few
 from .families import FAMILIES
-from .family import Annotator, Context, Learner, Observer, Relator, Shape
+from .family import Annotator, Context, Judge, Learner, Observer, Relator, Rememberer, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
@@ -42,6 +42,7 @@ __all__ = ["FeaturePlan"]
 _FORMAT = 2
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
+_PART = 4096  # events: to go through fewer takes less time than to set out
 _SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
 _COMPANY = 256  # entities at most
 
@@ -213,8 +214,12 @@ class FeaturePlan:
         """
         notes = dict(timeline.notes)
         for family in self.families:
-            if isinstance(family, Annotator) and not any(name.startswith(f"{family.name}.") for name in notes):
+            own = set(family.remembers) if isinstance(family, Rememberer) else set()
+            met = any(name.startswith(f"{family.name}.") for name in notes.keys() - own)
+            if isinstance(family, Annotator) and not met:
                 notes |= family.annotate(timeline, self.shape, self.windows)
+            if isinstance(family, Rememberer) and not set(family.remembers) <= notes.keys():
+                notes |= family.remember(timeline, self.shape, self.windows)
         return replace(timeline, notes=notes)
 
     def vectors(
@@ -224,8 +229,9 @@ class FeaturePlan:
         *,
         threads: int | None = None,
         progress: Callable[[str, float], None] | None = None,
+        since: int | None = None,
     ) -> Vectors:
-        """Build the vectors of all snapshots.
+        """Build the vectors of all snapshots, or of the latest.
 
         Parameters
         ----------
@@ -236,6 +242,9 @@ class FeaturePlan:
             As many as the machine has cores, if not given; the result does not depend on it.
         progress : callable, optional
             Called with the name of each family that is done, and the share of work done.
+        since : int, optional
+            Only of windows that end after this, microseconds since 1970 UTC. Of those before them no more is built than
+            what these are judged by.
 
         Raises
         ------
@@ -243,17 +252,40 @@ class FeaturePlan:
             If the timeline lacks a column of the plan.
         """
         timeline = self.annotated(timeline)
-        snapshots = snapshots_of(timeline, self.windows)
-        values = self._build(timeline, snapshots, _Work(population, threads, progress))[0]
+        snapshots, work = snapshots_of(timeline, self.windows), _Work(population, threads, progress)
+        if since is None:
+            values = self._build(timeline, snapshots, work)[0]
+        else:
+            values = self._latest(timeline, snapshots, work, snapshots.as_of > since)
+            snapshots = snapshots.only(snapshots.as_of > since)
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
         last = timeline.row[snapshots.stop - 1]
         made = (values, self.features, self.fingerprint, last)
         return Vectors(entity, snapshots.since, snapshots.as_of, *made, cut=snapshots.cut)
 
+    @cached_property
+    def judged(self) -> Self:
+        """The plan of the families that others judge, and of those that judge."""
+        kept = [f for f in self.families if isinstance(f, Judge) or any(made.level for made in self.by_family[f.name])]
+        return replace(self, families=tuple(kept))
+
+    def _latest(
+        self, timeline: Timeline, snapshots: Snapshots, work: _Work, keep: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """The columns of some snapshots: families that are judged, or judge, look at the others too."""
+        first = self.judged
+        others = replace(self, families=tuple(family for family in self.families if family not in first.families))
+        values = np.empty((len(self.features), int(keep.sum())), np.float32)
+        place = {feature.name: row for row, feature in enumerate(self.features)}
+        for plan, looked_at, rows in ((first, snapshots, keep), (others, snapshots.only(keep), slice(None))):
+            columns = plan._build(timeline, looked_at, work)[0]  # noqa: SLF001 - a plan of some of its families
+            values[[place[feature.name] for feature in plan.features]] = columns[:, rows]
+        return values
+
     def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
         self._check(timeline)
         threads = work.threads or os.cpu_count() or 1
-        cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
+        cuts = _cuts(timeline, min(threads * _PARTS_PER_THREAD, 1 + len(timeline) // _PART))
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
         rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
         values = np.empty((len(self.features), len(snapshots)), np.float32)

@@ -136,6 +136,10 @@ class Population:
 
     def save(self, path: Path) -> None:
         """Write one Arrow file; empty bins are left out."""
+        path.write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """What :meth:`save` writes."""
         names, kinds, places, counts = [], [], [], []
         for kind, group in (("counts", self.counts), ("histogram", self.histograms)):
             for name in sorted(group):
@@ -154,18 +158,30 @@ class Population:
         table = pa.table([pa.array(names, pa.string()), pa.array(kinds, pa.string()), pa.array(places, lists),
                           pa.array(counts, lists)], names=["name", "kind", "place", "count"])  # fmt: skip
         table = table.replace_schema_metadata({"sizes": json.dumps(sizes, sort_keys=True)})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+        return sink.getvalue().to_pybytes()
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what :meth:`save` wrote."""
+        return cls.from_bytes(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str = "bytes") -> Self:
+        """Read what :meth:`to_bytes` gave.
+
+        Raises
+        ------
+        BundleError
+            If it is nothing of the kind.
+        """
         try:
-            with pa.OSFile(str(path), "rb") as file:
-                table = pa.ipc.open_file(file).read_all()
+            table = pa.ipc.open_file(pa.py_buffer(content)).read_all()
             sizes = json.loads(table.schema.metadata[b"sizes"])
         except (pa.ArrowInvalid, KeyError, TypeError) as error:
-            message = f"{path}: expected a saved population, cannot read it: {error}"
+            message = f"{where}: expected a saved population, cannot read it: {error}"
             raise BundleError(message) from error
         dense: dict[str, dict[str, NDArray[np.int64]]] = {"counts": {}, "histogram": {}}
         keyed: dict[str, Keyed] = {}

@@ -135,6 +135,16 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.as_of)
 
+    def only(self, keep: NDArray[np.bool_]) -> Snapshots:
+        """Some of the snapshots, given as a mask; which earlier ones lie within a horizon is not known of these."""
+        before = np.concatenate([[0], np.cumsum(keep)])
+        names = ("entity", "since", "as_of", "start", "stop", "history")
+        none = np.zeros(int(before[-1]), np.int64)
+        columns = {name: getattr(self, name)[keep] for name in names}
+        return replace(
+            self, rows=before[self.rows], trailing=self.trailing[:, keep], prior=none, settled=none, **columns
+        )
+
     def part(self, first: int, last: int) -> Snapshots:
         """The snapshots of entities ``first:last``; their ``rows`` and ``prior`` count from the part's own start."""
         lo, hi = int(self.rows[first]), int(self.rows[last])

@@ -9,6 +9,7 @@ is read until columns are asked for.
 from __future__ import annotations
 
 import glob
+import hashlib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,18 +23,19 @@ from .places import file_system, files_at, is_remote
 from .sql import DATABASE, SqlQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import polars as pl
     from pyarrow import fs
 
-__all__ = ["PeriodSource", "Source", "open_source"]
+__all__ = ["PeriodSource", "Source", "StreamSource", "expected_rows", "in_pieces", "open_source", "signature"]
 
 T = TypeVar("T")
 
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".tsv")
 _NDJSON = (".ndjson", ".jsonl")
+_LINE = 40  # bytes of a short event in words: rather too many rows are expected than too few
 
 
 class Source(Protocol):
@@ -56,6 +58,69 @@ class PeriodSource(Source, Protocol):
 
     def within(self, at: str, since: int | None, until: int | None) -> Source:
         """The same source with all rows of ``[since, until)`` by the column ``at``, and perhaps some others."""
+
+
+@runtime_checkable
+class StreamSource(Source, Protocol):
+    """A source that can hand over its rows a piece at a time, so that it may be larger than memory."""
+
+    def pieces(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """The given columns in the source's own order, about so many rows at a time."""
+
+
+def in_pieces(source: Source, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """The columns of a source, about so many rows at a time; one that cannot be cut comes whole.
+
+    Parameters
+    ----------
+    source : Source
+    columns : sequence of str
+    rows : int
+
+    Examples
+    --------
+    >>> numbers = open_source(pa.table({"n": [1, 2, 3]}))
+    >>> [piece["n"].to_pylist() for piece in in_pieces(numbers, ["n"], 2)]
+    [[1, 2], [3]]
+    """
+    if isinstance(source, StreamSource):
+        yield from source.pieces(columns, rows)
+    else:
+        yield source.read(columns)
+
+
+def expected_rows(source: Source) -> int:
+    """About how many rows a source has, without reading them; a guess by size where only reading would tell.
+
+    Examples
+    --------
+    >>> expected_rows(open_source(pa.table({"n": [1, 2, 3]})))
+    3
+    """
+    import pyarrow.parquet as pq
+
+    if isinstance(source, ParquetFiles):
+        return sum(pq.read_metadata(path, filesystem=source.store).num_rows for path in source.paths)
+    if isinstance(source, TextFiles) and source.store is None:
+        return sum(Path(path).stat().st_size for path in source.paths) // _LINE
+    return len(source.table) if isinstance(source, InMemory) else len(source.read(source.schema().names[:1]))
+
+
+def signature(source: Source) -> str:
+    """What tells a source from another with the same name: its files' sizes and times of change.
+
+    Empty if nothing does: a table in memory, a query, or an object may be another the next time.
+
+    Examples
+    --------
+    >>> signature(open_source(pa.table({"n": [1]})))
+    ''
+    """
+    if not isinstance(source, ParquetFiles | TextFiles) or source.store is not None:
+        return ""
+    files = [(path, Path(path).stat()) for path in source.paths]
+    told = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in files)
+    return f"{source.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +166,19 @@ class ParquetFiles:
         except pa.ArrowTypeError as error:
             message = f"{self.name}: the files are not one log: {error}; write them with the same types"
             raise SchemaError(message) from error
+
+    def pieces(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """As many row groups at a time as hold about so many rows; a larger one is cut."""
+        import pyarrow.parquet as pq
+
+        schema = self.schema()
+        text = [name for name in columns if _is_text(schema.field(name).type)]
+        for path in self.paths:
+            with pq.ParquetFile(path, read_dictionary=text, filesystem=self.store) as file:
+                sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+                for first, last in _groups(sizes, rows):
+                    piece = file.read_row_groups(range(first, last), list(columns))
+                    yield from (piece.slice(at, rows) for at in range(0, len(piece), rows))
 
     def _each(self, ask: Callable[[str], T]) -> list[T]:
         """The answers of all files, in their order; a store is asked about several at a time, since each waits."""
@@ -149,11 +227,21 @@ class TextFiles:
         """Read the columns in a streaming pass."""
         return self._collect(lambda: self._scan(self.paths).select(columns))
 
+    def pieces(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """The columns so many rows at a time; files of an object store are fetched whole."""
+        frames = self._asked(lambda: iter(self._scan(self.paths).select(columns).collect_batches(chunk_size=rows)))
+        while (frame := self._asked(lambda: next(frames, None))) is not None:
+            yield frame.to_arrow()
+
     def _collect(self, frame: Callable[[], pl.LazyFrame]) -> pa.Table:
+        return self._asked(lambda: frame().collect(engine="streaming").to_arrow())
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """What Polars answers; a refusal in words that name the files."""
         import polars as pl
 
         try:
-            return frame().collect(engine="streaming").to_arrow()
+            return ask()
         except (pl.exceptions.PolarsError, OSError) as error:
             message = f"{self.name}: cannot be read as {self.kind}: {str(error).splitlines()[0]}"
             raise SchemaError(message) from error
@@ -175,6 +263,11 @@ class InMemory:
         table = self.table.select(list(columns))
         plain = pa.schema([field.with_type(_without_view(field.type)) for field in table.schema])
         return table if plain.equals(table.schema) else table.cast(plain)
+
+    def pieces(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Slices of the table, without a copy."""
+        table = self.read(columns)
+        yield from (table.slice(at, rows) for at in range(0, len(table), rows))
 
 
 def open_source(source: object) -> Source:
@@ -339,3 +432,15 @@ def _without_view(kind: pa.DataType) -> pa.DataType:
 def _name(paths: tuple[str, ...], scheme: str) -> str:
     first = f"{scheme}{paths[0]}"
     return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+
+
+def _groups(sizes: Sequence[int], rows: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of row groups that hold about so many rows together."""
+    first = held = 0
+    for n, size in enumerate(sizes):
+        if held and held + size > rows:
+            yield first, n
+            first, held = n, 0
+        held += size
+    if held:
+        yield first, len(sizes)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "Timeline", "sort_events"]
+__all__ = ["Arrivals", "Timeline", "content_hashes", "fingerprint_of", "sort_events"]
 
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
@@ -129,17 +129,18 @@ class Timeline:
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
-        return self._only(self.at < instant)
+        return self.only(self.at < instant)
 
     def since(self, instant: int) -> Timeline:
         """The events from an instant on, microseconds since 1970 UTC."""
-        return self._only(self.at >= instant)
+        return self.only(self.at >= instant)
 
     def of_entities(self, chosen: NDArray[np.bool_]) -> Timeline:
         """The events of some entities, given as a mask of shape (n_entities,)."""
-        return self._only(chosen[self.owner])
+        return self.only(chosen[self.owner])
 
-    def _only(self, mask: NDArray[np.bool_]) -> Timeline:
+    def only(self, mask: NDArray[np.bool_]) -> Timeline:
+        """The events of a mask of shape (n,)."""
         if mask.all():
             return self
         before = np.concatenate([[0], np.cumsum(mask)])
@@ -182,10 +183,15 @@ class Timeline:
         return self.entity.take(who), np.where(unknown, 0, self.at[found])
 
     @cached_property
+    def digest(self) -> tuple[int, int, int]:
+        """Sum modulo 2**64, parity and number of the events' hashes: those of partitions add up to the whole's."""
+        total, parity = np.add.reduce(self._hashes, dtype=np.uint64), np.bitwise_xor.reduce(self._hashes)
+        return int(total), int(parity), len(self)
+
+    @property
     def fingerprint(self) -> str:
         """A digest of all events that does not depend on their order or partition, 32 hexadecimal digits."""
-        total, parity = np.add.reduce(self._hashes, dtype=np.uint64), np.bitwise_xor.reduce(self._hashes)
-        return f"{int(total) ^ len(self):016x}{int(parity):016x}"
+        return fingerprint_of(self.digest)
 
     def fingerprints(self, stretches: Sequence[tuple[int | None, int | None]]) -> list[str]:
         """The fingerprint of the events of each stretch ``[since, until)``, which may overlap; None leaves a side open.
@@ -389,6 +395,23 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
         place=None if arrivals.place is None else np.stack([taken["latitude"], taken["longitude"]]),
         peer=None if arrivals.peer is None else Codes(taken["peer"], arrivals.peer.values),
     )
+
+
+def fingerprint_of(digest: tuple[int, int, int]) -> str:
+    """The digest of events as text, see :attr:`Timeline.fingerprint`.
+
+    Examples
+    --------
+    >>> fingerprint_of((0, 0, 0))
+    '00000000000000000000000000000000'
+    """
+    total, parity, events = digest
+    return f"{total ^ events:016x}{parity:016x}"
+
+
+def content_hashes(timeline: Timeline, positions: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """A hash of what each of some events was, beside entity, time and id; uint64 of the same shape."""
+    return _content(timeline, positions, len(positions))
 
 
 def _content(events: Arrivals | Timeline, rows: NDArray[np.intp] | slice, n: int) -> NDArray[np.uint64]:

@@ -89,6 +89,30 @@ class Lists:
         inside[order] = reached(self.of[order], self.who[order], most[order], candidate[order], hidden[order])
         return inside
 
+    def unraised(
+        self, score: NDArray[np.float64], alert: NDArray[np.bool_], able: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """The alerts at the lowest score of their list, if others of that score were left out for want of places.
+
+        Nothing raises one of these above another: to fill the last places with those that come first by name would
+        send people after nobody in particular.
+
+        Parameters
+        ----------
+        score : float64 array of shape (n,)
+        alert, able : bool arrays of shape (n,)
+            Alerts by rank, and what may be one and is not hidden.
+        """
+        _, at = np.unique(self.of, return_inverse=True)
+        lowest, (filled, crowded) = np.full(int(at.max(initial=-1)) + 1, np.inf), np.zeros((2, len(at)), np.bool_)
+        np.minimum.at(lowest, at, score)
+        floor = score == lowest[at]
+        filled[at[alert & floor]] = True
+        others = np.flatnonzero(able & ~alert & floor & filled[at])
+        taker = self.of * (int(self.who.max(initial=0)) + 1) + self.who  # who is in has further windows for nothing
+        crowded[at[others[~np.isin(taker[others], taker[alert])]]] = True
+        return alert & floor & crowded[at]
+
     def drawn(
         self, vectors: Vectors, day: NDArray[np.int64], taken: NDArray[np.bool_], *, otherwise: int
     ) -> NDArray[np.float64]:

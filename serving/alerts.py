@@ -196,7 +196,7 @@ class Alerts:
 
 
 def raise_alerts(model: Model, scored: Scored, *, rules: AlertRules, most: int = 3) -> Alerts:
-    """Turn scores into alerts.
+    """Turn scores into alerts; those at the lowest score of all are none where others of that score are none.
 
     Parameters
     ----------
@@ -226,12 +226,13 @@ def raise_alerts(model: Model, scored: Scored, *, rules: AlertRules, most: int =
 
     scoped = Scoped(vectors.entity, scored.day, _groups(model, scored, rules), team)
     lists = _lists(scored, team, rules)
-    by_rank, suppressed = fill(lists, allowed, Hiding.of(model, rules.suppressions, scoped), reasons)
+    placed, suppressed = fill(lists, allowed, Hiding.of(model, rules.suppressions, scoped), reasons)
+    unraised = lists.unraised(scored.score, placed, allowed & (suppressed == 0))
+    by_rank = placed & ~unraised
     chance = lists.drawn(vectors, scored.day, by_rank, otherwise=_BUDGET)
     picks = Picks(by_rank, np.where(by_rank, 1.0, chance))
-    alerts = Alerts(
-        picks, team, suppressed, lists.line(scored.score, by_rank, suppressed > 0), told, _absent(team, rules)
-    )
+    line = lists.line(scored.score, by_rank, suppressed > 0)
+    alerts = Alerts(picks, team, suppressed, line, told, (*_absent(team, rules), *_empty(int(unraised.sum()))))
     if rules.suppressions is None:
         return alerts
     said = rules.suppressions.notes(scored.day, alerts.hidden, int(by_rank.sum()))
@@ -299,6 +300,12 @@ def _absent(team: pa.DictionaryArray | None, rules: AlertRules) -> tuple[str, ..
     named = [name for name in sorted(rules.teams) if name not in there]
     said = f"no window is of a team that has a budget: {', '.join(named)}; {rules.team_by} has other values"
     return (said,) if named else ()
+
+
+def _empty(places: int) -> tuple[str, ...]:
+    """A word on places that were not filled."""
+    said = "the windows next in rank have the lowest score of their day, and there are more of them than places"
+    return (f"last places that stay empty: {places:,}; {said}",) if places else ()
 
 
 def _team_columns(roles: Roles) -> tuple[str, ...]:

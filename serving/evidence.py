@@ -187,7 +187,7 @@ class _Asked:
     def __init__(self, plan: FeaturePlan, context: Context) -> None:
         self.context = context
         self.features = {feature.name: feature for feature in plan.features}
-        self.families = {family.name: family for family in plan.families}
+        self.families = {family.name: family for family in plan.families if isinstance(family, Witness)}
 
     def about(self, reason: Reason, row: int, *, widely: bool) -> Positions:
         """The events behind a reason; the window's, if none stands out, or if what is told is how little there was."""
@@ -211,10 +211,8 @@ class _Asked:
 
     def _witnesses(self, feature: Feature, row: int) -> Positions:
         feature = self.features[feature.base or feature.name]
-        family = self.families[feature.family]
-        if not isinstance(family, Witness):
-            return np.empty(0, np.int64)
-        return family.witnesses(feature, self.context, row)
+        family = self.families.get(feature.family)
+        return np.empty(0, np.int64) if family is None else family.witnesses(feature, self.context, row)
 
     def _again(self, feature: Feature, now: Positions, found: Positions) -> Positions:
         """With the window's events at the values of those that were found, if the feature is about a dimension."""

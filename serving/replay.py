@@ -13,7 +13,7 @@ from .pasts import Pasts
 from .reasons import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,7 +42,7 @@ class Replay:
     below : bool array of shape (n,)
         Whether that is below the alert line.
     taken : list of n int64 arrays
-        Positions in the timeline of the events that were taken away, rising.
+        Positions in the timeline of the events that were taken away, those that bear most first.
     reasons : list of n lists of Reason
         With their events; weak where the row stayed at or above the line.
     """
@@ -60,13 +60,13 @@ def replay(
     reasons: Sequence[Sequence[Reason]],
     line: NDArray[np.float64],
 ) -> Replay:
-    """Score each window again as if the events behind its reasons had not happened on that day.
+    """Score each window again as if events behind its reasons had not happened on that day.
 
-    First those of the leading reason are taken away by which the entity did more than it usually does, then all of
-    them, then those of the next reason as well, and so on as long as it would be an alert still. To take away all can
-    be as odd as what was seen, of one who rides fifty buses every day; and what a reason tells may not be what it
-    weighs by. So at last parts are tried of all that carries the weight, those events first that bear most. If
-    that does not help either, the reasons are weak, and say so.
+    Parts of the evidence are taken away, those events first that bear most: an eighth, then more and more as long as it
+    would be an alert still. So what is taken is about the least that helps, and a window is emptied last of all. To
+    take away all can be as odd as what was seen, of one who rides fifty buses every day; and what a reason tells may
+    not be what it weighs by. So at last parts are tried of all that carries the weight. If that does not help either,
+    the reasons are weak, and say so.
 
     Parameters
     ----------
@@ -82,40 +82,30 @@ def replay(
     told, after = with_events(pasts, model.population, reasons), np.full(len(vectors), np.nan)
     taken = [np.empty(0, np.int64) for _ in reasons]
 
-    def standing(rows: NDArray[np.intp], chosen: Sequence[Positions]) -> NDArray[np.intp]:
-        """The rows that would be alerts without these events of their windows."""
-        scores = pasts.take(rows).scores(model, chosen)
-        for row, events, score in zip(rows.tolist(), chosen, scores.tolist(), strict=True):
-            if np.isnan(after[row]) or score < after[row]:
-                after[row], taken[row] = score, events
-        return rows[~(after[rows] < line[rows])]
+    def standing(rows: NDArray[np.intp], order: Mapping[int, Positions]) -> NDArray[np.intp]:
+        """The rows that would be alerts without any part of these events of their windows."""
+        tried = dict.fromkeys(rows.tolist(), 0)
+        for part in _PARTS:
+            many = {row: math.ceil(part * len(order[row])) for row in rows.tolist()}
+            more = np.array([row for row in rows.tolist() if many[row] > tried[row]], np.intp)
+            tried |= many
+            chosen = [order[row][: many[row]] for row in more.tolist()]
+            for row, events, score in zip(more.tolist(), chosen, pasts.take(more).scores(model, chosen), strict=True):
+                if np.isnan(after[row]) or score < after[row]:
+                    after[row], taken[row] = score, events
+            rows = rows[~(after[rows] < line[rows])]
+        return rows
 
-    left = np.flatnonzero(~np.isnan(line))
-    left = standing(left, [_within(pasts, row, _beyond_usual(told[row])) for row in left.tolist()])
-    for number in range(1, max(map(len, told), default=0) + 1):
-        more = np.array([len(told[row]) >= number for row in left], np.bool_)
-        chosen = [_within(pasts, row, _by_leverage(told[row][:number])) for row in left[more].tolist()]
-        left = np.union1d(left[~more], standing(left[more], chosen))
+    tested = np.flatnonzero(~np.isnan(line))
+    left = standing(tested, {row: _within(pasts, row, _by_leverage(told[row])) for row in tested.tolist()})
     wider = with_events(pasts.take(left), model.population, [reasons[row] for row in left.tolist()], widely=True)
     extended = dict(zip(left.tolist(), wider, strict=True))
-    order = {row: _within(pasts, row, _by_leverage(more)) for row, more in extended.items()}
-    for part in _PARTS:
-        chosen = [order[row][: math.ceil(part * len(order[row]))] for row in left.tolist()]
-        for row in np.setdiff1d(left, left := standing(left, chosen)).tolist():
-            told[row] = extended[row]
-    for row in left.tolist():
+    weak = standing(left, {row: _within(pasts, row, _by_leverage(more)) for row, more in extended.items()})
+    for row in np.setdiff1d(left, weak).tolist():
+        told[row] = extended[row]
+    for row in weak.tolist():
         told[row] = [replace(each, weak=True, text=f"{each.text}; {_WEAK}") for each in told[row]]
     return Replay(after, after < line, taken, told)
-
-
-def _beyond_usual(reasons: Sequence[Reason]) -> Positions:
-    """The events of the leading reason, without the first so many as are usual for the entity."""
-    if not reasons:
-        return np.empty(0, np.int64)
-    leading = reasons[0]
-    counted = leading.unit in ("events", "values") and leading.seen == len(leading.events)
-    usual = math.ceil(leading.usual) if counted and leading.usual < leading.seen else 0
-    return np.array(leading.events[usual:], np.int64)
 
 
 def _within(pasts: Pasts, row: int, events: Positions) -> Positions:

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from ..training.labels import Labels
     from ..training.model import Model
     from .alerts import Alerts
+    from .evidence import Ids
     from .reasons import Reason
 
-__all__ = ["Budget", "ScoredBatch", "ranks_of", "score_batch", "score_events"]
+__all__ = ["Budget", "ScoredBatch", "ranks_of", "reach_of", "reasons_of", "score_batch", "score_events"]
 
 _DAY = 86_400_000_000
 
@@ -183,7 +184,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     source = events.source if isinstance(events, EventLog) else events
     log = EventLog.open(source, model.plan.roles)
     done = progress or _untold
-    timeline, report, rejected = log.read(_reach(model, since), until)
+    timeline, report, rejected = log.read(reach_of(model, since), until)
     done("reading", 0.0)
     timeline, known, notes = _with_known_trouble(model, timeline, labels)
     timeline = model.plan.annotated(timeline)
@@ -195,7 +196,7 @@ def score_batch(  # noqa: PLR0913 - the period, the budget and the depth are sep
     scored = Scored(vectors, timeline, score, p, day, ranks_of(day, score))
     alerts = raise_alerts(model, scored, rules=rules, most=explain)
     done("scoring", 1.0)
-    reasons = _reasons(model, log, scored, alerts, explain)
+    reasons = reasons_of(model, scored, alerts, explain, ids=ids_of(log, timeline))
     table = with_event(score_table(model, scored, alerts, rules, reasons), log, vectors, windows)
     calm = np.ones(len(vectors), np.bool_) if known is None else ~confirmed(vectors, known, known_by=None)
     report = replace(report, notes=(*report.notes, *notes, *alerts.notes, *drift_notes(model, p, vectors, day, calm)))
@@ -225,7 +226,7 @@ def _with_known_trouble(
     return with_trouble(timeline, known), known, tuple(str(known).splitlines())
 
 
-def _reach(model: Model, since: int | None) -> int | None:
+def reach_of(model: Model, since: int | None) -> int | None:
     """The first event a scored window can see, with a day to spare for changes of the clock.
 
     A run of events may have begun at any time before.
@@ -247,21 +248,29 @@ def ranks_of(days: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.
     return rank
 
 
-def _reasons(model: Model, log: EventLog, scored: Scored, alerts: Alerts, most: int) -> dict[int, list[Reason]]:
+def reasons_of(model: Model, scored: Scored, alerts: Alerts, most: int, *, ids: Ids) -> dict[int, list[Reason]]:
     """The reasons of each alert with their evidence, by row; those that had to be told before are not told again.
 
     Of a random pick there is no line to stay under, so its evidence is not put to the test.
+
+    Parameters
+    ----------
+    model : Model
+    scored : Scored
+    alerts : Alerts
+    most : int
+        Reasons an alert; none are looked for if it is 0.
+    ids : callable
+        What the log calls events.
     """
     if not most:
         return {}
     rows, vectors = np.flatnonzero(alerts.picks.alert), scored.vectors
     left = np.array([row for row in rows.tolist() if row not in alerts.told], np.intp)
     said = dict(alerts.told) | dict(zip(left.tolist(), tell_reasons(model, vectors.take(left), most=most), strict=True))
-    line = np.where(alerts.picks.by_rank, alerts.line, np.nan)[rows]
-    reasons, ids = [said[row] for row in rows.tolist()], ids_of(log, scored.timeline)
-    return dict(
-        zip(rows.tolist(), weighed(model, scored.timeline, vectors.take(rows), reasons, line, ids=ids), strict=True)
-    )
+    line, reasons = np.where(alerts.picks.by_rank, alerts.line, np.nan)[rows], [said[row] for row in rows.tolist()]
+    told = weighed(model, scored.timeline, vectors.take(rows), reasons, line, ids=ids)
+    return dict(zip(rows.tolist(), told, strict=True))
 
 
 def _untold(what: str, share: float) -> None:

@@ -35,6 +35,9 @@ VERBS = (
     "explain",
     "monitor",
     "review",
+    "store",
+    "store add",
+    "store show",
 )
 SETTINGS = """
 [events]
@@ -60,6 +63,14 @@ model = "card_watch"
 def run(*arguments: object) -> object:
     """Call the command in this process."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def command_of(verb: str):
+    """The command of a verb, or of a verb within one."""
+    command = main
+    for word in verb.split():
+        command = command.commands[word]
+    return command
 
 
 def strict_json(path) -> dict:
@@ -91,14 +102,15 @@ def worked(tmp_path_factory):
 
 def test_the_verbs_are_those_that_are_promised():
     """Others rely on these names; a verb that comes or goes is a decision, not an accident."""
-    assert sorted(main.commands) == sorted(VERBS)
+    assert sorted(main.commands) == sorted(verb for verb in VERBS if " " not in verb)
+    assert sorted(main.commands["store"].commands) == ["add", "show"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_verb_explains_itself(verb, flag):
     """The help of a verb begins with its sentence and names each of its options."""
-    answer, command = run(verb, flag), main.commands[verb]
+    answer, command = run(*verb.split(), flag), command_of(verb)
     assert answer.exit_code == 0
     assert command.help.splitlines()[0].split(";")[0][:50] in " ".join(answer.output.split())
     for option in command.params:
@@ -109,14 +121,14 @@ def test_the_command_explains_itself():
     """`peculiar --help` names every verb and that a score is no verdict; `--version` is the package's."""
     answer = run("--help")
     assert "never a verdict" in answer.output
-    assert all(f"  {verb} " in answer.output for verb in VERBS)
+    assert all(f"  {verb} " in answer.output for verb in main.commands)
     assert run("--version").output == f"peculiar, version {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "ui"])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in {"ui", "store"}])
 def test_figures_can_be_had_as_json(verb):
     """Every verb that computes something takes `--json`."""
-    assert "--json" in [name for option in main.commands[verb].params for name in option.opts]
+    assert "--json" in [name for option in command_of(verb).params for name in option.opts]
 
 
 def test_simulate_writes_a_labelled_log(worked):

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 NOT_THE_PACKAGE = {"tests", "docs", "build", "dist"}
-HEAVY = {"duckdb", "lightgbm", "matplotlib", "mlflow", "numba", "optuna", "pandas", "polars", "pyarrow", "sklearn"}
+HEAVY = {
+    "duckdb", "lightgbm", "matplotlib", "mlflow", "numba", "optuna", "pandas", "polars", "pyarrow", "pyspark", "sklearn"
+}  # fmt: skip
 
 
 def folder_of(package: str) -> Path:
@@ -70,11 +72,11 @@ def test_starting_up_imports_nothing_heavy(module, tmp_path):
 @pytest.mark.parametrize("lock", ["run.txt", "dev.txt"])
 def test_a_lock_pins_every_dependency_within_its_bounds(lock):
     """What pyproject.toml asks for stands in the lock, at a version that pyproject.toml allows."""
-    pinned = pins(lock)
+    pinned = pins(lock) | (pins("spark.txt") if lock == "dev.txt" else {})  # PySpark has a lock to itself
     asked = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
     if lock == "dev.txt":
         extras = PROJECT["project"]["optional-dependencies"]
-        lines = [line for extra in ("test", "docs", "dev") for line in extras[extra]]
+        lines = [line for extra in ("postgresql", "spark", "test", "docs", "dev") for line in extras[extra]]
         asked += [requirement for requirement in map(Requirement, lines) if requirement.name != "peculiar"]
     outside = {
         str(need): pinned.get(need.name) for need in asked if not need.specifier.contains(pinned.get(need.name, "0"))
@@ -89,7 +91,7 @@ def test_both_locks_agree():
     assert run.items() <= dev.items()
 
 
-@pytest.mark.parametrize("lock", ["run.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["run.txt", "dev.txt", "spark.txt"])
 def test_a_lock_holds_pins_hashes_and_nothing_else(lock):
     """A lock names no host and no option: where packages come from is each machine's own affair."""
     lines = (ROOT / "requirements" / lock).read_text(encoding="utf-8").splitlines()

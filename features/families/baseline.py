@@ -69,6 +69,7 @@ class Baseline:
 
     name: ClassVar[str] = "baseline"
     version: ClassVar[int] = 3
+    judges: ClassVar[bool] = True
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:
         """The length of the history, z and ratio for each level of the families before, mean and record of measures."""

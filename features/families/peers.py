@@ -67,6 +67,7 @@ class Peers:
 
     name: ClassVar[str] = "peers"
     version: ClassVar[int] = 1
+    judges: ClassVar[bool] = True
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:
         """For each level of the families before a z, for the main ones the share below."""

@@ -69,6 +69,7 @@ class Risk:
 
     name: ClassVar[str] = "risk"
     version: ClassVar[int] = 3
+    remembers: ClassVar[tuple[str, ...]] = ("risk.own",)
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:  # noqa: ARG002
         """Three for each risky dimension and span, the aftermath, and the entity's own; none without labels."""
@@ -80,10 +81,7 @@ class Risk:
         return (*nearby, *after, _own(shape.trailing[-1]))
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
-        """For each event the troubles known at its value, the events there, and its entity's own known troubles.
-
-        Without a note of trouble none is known.
-        """
+        """For each event the troubles known at its value, and the events there; without a note of trouble none is."""
         if not shape.risky:
             return {}
         stream, spans = Stream.of(timeline, windows), look_backs(windows.horizon)
@@ -100,9 +98,15 @@ class Risk:
             }
 
         with ThreadPoolExecutor() as pool:
-            own = pool.submit(_own_noted, timeline, stream, windows.horizon, troubles)
             made = list(pool.map(note, shape.risky))
-            return {name: values for notes in made for name, values in notes.items()} | {"risk.own": own.result()}
+        return {name: values for notes in made for name, values in notes.items()}
+
+    def remember(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
+        """For each event its entity's own known troubles."""
+        if not shape.risky:
+            return {}
+        stream = Stream.of(timeline, windows)
+        return {"risk.own": _own_noted(timeline, stream, windows.horizon, _Troubles.of(timeline, stream))}
 
     def observe(self, timeline: Timeline, snapshots: Snapshots, shape: Shape) -> Mapping[str, Observation]:  # noqa: ARG002
         """Everyone's rate for each dimension and span: troubles and events over all that events look back on."""
@@ -134,7 +138,7 @@ class Risk:
             lo, hi = int(context.snapshots.history[row]), int(now[-1]) + 1
             known = timeline.notes[TROUBLE][lo:hi] if TROUBLE in timeline.notes else np.full(hi - lo, NEVER)
             return lo + np.flatnonzero(np.maximum(known, timeline.at[lo:hi] + 1) <= timeline.at[hi - 1])
-        by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), name, context)[now]
+        by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), (name, now), context)
         if np.isnan(by).all():
             return now[:0]
         if "_rate_mean_" in feature.name:
@@ -142,18 +146,18 @@ class Risk:
         codes = timeline.dimensions[name].codes
         return alike(codes, now, codes[now[int(np.nanargmax(by))]])
 
-    def _troubled(self, what: str, name: str, context: Context) -> NDArray[np.float64]:
-        """Of each event what a feature of its dimension goes by, the more of it the more telling."""
-        notes, after = context.timeline.notes, what.split("_", maxsplit=1)[0]
+    def _troubled(self, what: str, where: tuple[str, NDArray[np.int64]], context: Context) -> NDArray[np.float64]:
+        """Of some events what a feature of a dimension goes by, the more of it the more telling."""
+        (name, events), after = where, what.split("_", maxsplit=1)[0]
         if after in AFTERMATH:
-            note = notes[f"risk.{name}.{after}"].astype(np.float64)
+            note = context.timeline.notes[f"risk.{name}.{after}"][events].astype(np.float64)
             return note if after in ("first", "run") else -note
         span = what.rsplit("_", maxsplit=1)[-1]
-        troubles, events = (note.astype(np.float64) for note in _pair(context.timeline, name, span))
+        troubles, company = (note[events].astype(np.float64) for note in _pair(context.timeline, name, span))
         if not what.startswith("rate"):
             return troubles
         expected = self.prior_events * _base(context.population, f"risk.{name}.{span}")
-        return (troubles + expected) / (events + self.prior_events)
+        return (troubles + expected) / (company + self.prior_events)
 
 
 def _aftermaths(shape: Shape) -> tuple[str, ...]:

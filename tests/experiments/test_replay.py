@@ -22,7 +22,7 @@ def test_without_their_evidence_alerts_are_none(trained, city):
         assert told["below"] + told["weak"] + told["untold"] == pytest.approx(1.0)
         assert told["below"] >= 0.9  # of seventy; one of the two reaches 0.943
         assert told["emptied"] < told["below"]
-        assert 0.0 < told["share"] <= 1.0
+        assert 0.0 <= told["shares"][0] <= told["shares"][-1] <= 1.0
 
 
 def test_the_command_writes_every_figure(tmp_path):

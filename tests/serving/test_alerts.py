@@ -124,6 +124,21 @@ def test_an_entity_takes_one_place_a_day_with_all_its_windows_above_the_line(mod
     assert found["window"].picks.alert.tolist() == [True, True, False, False, False, True]
 
 
+def test_last_places_do_not_go_by_name(model):
+    """Of two at the lowest score neither takes the one place that is left; two places are for both, and both are told.
+
+    Of several windows of one who is in, those that take no place leave nobody out.
+    """
+    rows = [("ann", 0, 1, 9.0), ("bob", 0, 1, 1.0), ("cyd", 0, 1, 1.0), ("ann", 0, 2, 1.0)]
+    two, three = (raise_alerts(model, toy(rows), rules=AlertRules(budget=budget)) for budget in (2, 3))
+    assert two.picks.alert.tolist() == [True, False, False, False]
+    assert two.line.tolist() == [9.0] * 4
+    (said,) = two.notes
+    assert said.startswith("last places that stay empty: 1; the windows next in rank have the lowest score")
+    assert three.picks.alert.tolist() == [True, True, True, False]
+    assert three.notes == ()
+
+
 @pytest.mark.parametrize("column", ["branch", "shift"])
 def test_the_team_is_that_of_the_last_event(column):
     """By a dimension or by the column of peers, whatever its type; null if the last event has none."""

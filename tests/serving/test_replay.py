@@ -18,17 +18,25 @@ def line_at(*scores: float) -> np.ndarray:
     return np.array(scores, np.float64)
 
 
-def test_without_what_was_beyond_the_usual_it_would_not_be_an_alert():
-    """Of ten vehicles, where one is usual, nine are taken away; one is left, and one is what is scored."""
+def test_no_more_is_taken_away_than_about_what_helps():
+    """Of ten rides on ten vehicles, each of which bears the same, five are left, and five is below the line."""
     ten = rides(TEN)
     done = replay(ten.model(Counting(VEHICLES)), ten.timeline, ten.vectors, [[told(VEHICLES, seen=10)]], line_at(5.5))
-    assert done.after.tolist() == [1.0]
+    assert done.after.tolist() == [5.0]
     assert done.below.tolist() == [True]
-    assert ten.named(done.taken[0]) == [f"last{n}" for n in range(1, 10)]
+    assert len(done.taken[0]) == 5
     (reason,) = done.reasons[0]
     assert not reason.weak
     assert reason.text == "many"
     assert ten.named(reason.events) == [f"last{n}" for n in range(10)]
+
+
+def test_where_all_would_have_to_go_all_are_taken_away():
+    """Two rides on two vehicles, and a line that one vehicle is not below: the window is emptied, and says so."""
+    two = rides(TEN[:2])
+    done = replay(two.model(Counting(VEHICLES)), two.timeline, two.vectors, [[told(VEHICLES, seen=2)]], line_at(1.0))
+    assert (done.after.tolist(), done.below.tolist()) == ([-np.inf], [True])
+    assert two.named(done.taken[0]) == ["last0", "last1"]
 
 
 def test_what_stands_without_its_evidence_says_that_it_is_weak():
@@ -65,10 +73,11 @@ def test_what_is_no_alert_is_not_put_to_the_test():
 
 
 def test_an_alert_without_reasons_stands():
-    """Where nothing is told, nothing is taken, and the score is that of the whole window."""
+    """Where nothing is told, nothing is taken, and nothing is scored anew: the row is not below the line."""
     ten = rides(TEN)
     done = replay(ten.model(Counting(VEHICLES)), ten.timeline, ten.vectors, [[]], line_at(5.5))
-    assert (done.after.tolist(), done.below.tolist(), done.reasons) == ([10.0], [False], [[]])
+    assert np.isnan(done.after[0])
+    assert (done.below.tolist(), done.reasons) == ([False], [[]])
 
 
 @given(vehicles=st.integers(2, 12), again=st.integers(0, 3), line=st.integers(2, 12))

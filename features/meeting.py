@@ -1,0 +1,268 @@
+"""Where entities meet, in parts: the events of one value of a dimension go into one part, whoever did them.
+
+Families that note on events what others did (:class:`~peculiar.features.family.Annotator`) need the events at a value
+and no others. So the partitions of the entities hand over who was when at which value, each dimension is cut into parts
+by the hashes of its values, and the families annotate each part as they would annotate a whole log. What they note goes
+back to the partition it came from. Beside the events of its values a part is told of all known trouble, of which there
+is little, since from when on news can have come is told by trouble anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from .columns import Codes
+from .exchange import NEVER, TROUBLE
+from .family import Annotator
+from .holdings import StoreError
+from .timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .plan import FeaturePlan
+
+__all__ = [
+    "EVENT",
+    "MEETING_BYTES",
+    "TOLD",
+    "Meeting",
+    "handed_over",
+    "meeting_places",
+    "noted_there",
+    "put_back",
+    "troubles_of",
+]
+
+_HELD = 64 << 20  # bytes: what is gathered before it goes to disk
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4"), ("there", "?")])
+TOLD = np.dtype([("place", "u4"), ("note", "f4")])
+MEETING_BYTES = EVENT.itemsize + 8 * TOLD.itemsize  # of an event at one meeting place, on its way and with its notes
+
+
+def meeting_places(plan: FeaturePlan) -> tuple[str, ...]:
+    """The dimensions at whose values the plan's families look at who else was there."""
+    if not any(isinstance(family, Annotator) for family in plan.families):
+        return ()
+    return tuple(dict.fromkeys((*plan.shared, *plan.risky)))
+
+
+@dataclass(eq=False)
+class Meeting:
+    """The events at the values of all meeting places, in parts on disk.
+
+    Attributes
+    ----------
+    folder : Path
+        For the parts; deleted by whoever made it.
+    plan : FeaturePlan
+    zone : str
+    parts : int
+        How many parts a dimension is cut into; the notes do not depend on it.
+    """
+
+    folder: Path
+    plan: FeaturePlan
+    zone: str
+    parts: int
+    _held: dict[str, list[NDArray[np.void]]] = field(default_factory=dict)
+    _troubles: list[NDArray[np.void]] = field(default_factory=list)
+    _bytes: int = 0
+
+    def bring(self, partition: int, timeline: Timeline) -> None:
+        """Hand over the events of a partition; partitions come in rising order."""
+        for name, number, events in handed_over(self.plan, partition, timeline, self.parts):
+            self._hold(f"{_quoted(name)}/{number}/events", events)
+        self._troubles.append(troubles_of(partition, timeline))
+
+    def meet(self) -> None:
+        """Let the families annotate each part, and send the notes to the partitions they belong to."""
+        self._flush()
+        troubles = np.concatenate([*self._troubles, np.empty(0, EVENT)])
+        for name in meeting_places(self.plan):
+            for part in range(self.parts):
+                path = self._path(f"{_quoted(name)}/{part}/events")
+                if path.exists():
+                    self._annotate(name, np.fromfile(path, EVENT), troubles)
+                    path.unlink()
+        self._flush()
+
+    def notes(self, partition: int, events: int) -> dict[str, NDArray[np.float32]]:
+        """What was noted on the events of a partition, in the order of its timeline."""
+        paths = sorted((self.folder / f"told/{partition}").glob("*.notes"))
+        return put_back(((_named(path.stem), np.fromfile(path, TOLD)) for path in paths), events)
+
+    def _annotate(self, name: str, events: NDArray[np.void], troubles: NDArray[np.void]) -> None:
+        for partition, note, told in noted_there(self.plan, name, events, troubles, zone=self.zone):
+            self._hold(f"told/{partition}/{_quoted(note)}.notes", told)
+
+    def _hold(self, name: str, rows: NDArray[np.void]) -> None:
+        if len(rows):
+            self._held.setdefault(name, []).append(rows)
+            self._bytes += rows.nbytes
+        if self._bytes > _HELD:
+            self._flush()
+
+    def _flush(self) -> None:
+        for name, rows in self._held.items():
+            path = self._path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                np.concatenate(rows).tofile(file)
+        self._held, self._bytes = {}, 0
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name
+
+
+def handed_over(
+    plan: FeaturePlan, partition: int, timeline: Timeline, parts: int
+) -> Iterator[tuple[str, int, NDArray[np.void]]]:
+    """The events of a partition as each part of each meeting place wants them, in the order of the timeline.
+
+    Yields
+    ------
+    dimension : str
+    part : int
+    events : array of ``EVENT``
+        At least one.
+    """
+    known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
+    for name in meeting_places(plan):
+        events = _events(partition, timeline, name, known)
+        part = _mixed(events["key"]) % np.uint64(parts)
+        order = np.argsort(part, kind="stable")
+        edges = np.searchsorted(part[order], np.arange(parts + 1))
+        for number in np.flatnonzero(np.diff(edges)).tolist():
+            yield name, number, events[order[edges[number] : edges[number + 1]]]
+
+
+def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
+    """The events of a partition that are known trouble, at whatever value; an array of ``EVENT``."""
+    known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
+    return _events(partition, timeline, None, known)[known != NEVER]
+
+
+def noted_there(
+    plan: FeaturePlan, name: str, events: NDArray[np.void], troubles: NDArray[np.void], *, zone: str
+) -> Iterator[tuple[int, str, NDArray[np.void]]]:
+    """What the families note on the events of one part, for each partition they came from.
+
+    Parameters
+    ----------
+    plan : FeaturePlan
+    name : str
+        The dimension.
+    events : array of ``EVENT``
+        In the order of (who, place).
+    troubles : array of ``EVENT``
+        All that are known, at any value.
+    zone : str
+
+    Yields
+    ------
+    partition : int
+    note : str
+    told : array of ``TOLD``
+    """
+    there, timeline = _at_one(plan, name), _timeline(name, events, troubles, zone)
+    notes: dict[str, NDArray[np.float32]] = {}
+    for family in there.families:
+        if isinstance(family, Annotator):
+            notes |= family.annotate(timeline, there.shape, there.windows)
+    partition = events["who"] >> 32
+    edges = np.append(np.flatnonzero(np.diff(partition, prepend=-1)), len(events))
+    for note, values in notes.items():
+        told = np.empty(len(events), TOLD)
+        told["place"], told["note"] = events["place"], values[: len(events)]
+        for lo, hi in pairwise(edges.tolist()):
+            yield int(partition[lo]), note, told[lo:hi]
+
+
+def put_back(told: Iterable[tuple[str, NDArray[np.void]]], events: int) -> dict[str, NDArray[np.float32]]:
+    """What was noted on the events of a partition, in the order of its timeline.
+
+    Parameters
+    ----------
+    told : iterable of (str, array of ``TOLD``)
+        All of a note together.
+    events : int
+        How many the partition has.
+
+    Raises
+    ------
+    StoreError
+        If an event was told nothing, or twice.
+    """
+    found = {}
+    for name, rows in told:
+        if len(rows) != events:
+            message = f"expected a note on each of {events:,} events, found {len(rows):,}; start again"
+            raise StoreError(message)
+        found[name] = np.empty(events, np.float32)
+        found[name][rows["place"]] = rows["note"]
+    return found
+
+
+def _at_one(plan: FeaturePlan, name: str) -> FeaturePlan:
+    """The plan for a log with one meeting place."""
+    shared, risky = ((name,) if name in places else () for places in (plan.shared, plan.risky))
+    return replace(plan, shared=shared, risky=risky)
+
+
+def _events(partition: int, timeline: Timeline, name: str | None, known: NDArray[np.int64]) -> NDArray[np.void]:
+    events = np.empty(len(timeline), EVENT)
+    events["key"], events["there"] = np.arange(len(timeline), dtype=np.uint64), False
+    if name is not None:
+        codes = timeline.dimensions[name]
+        there = codes.codes >= 0
+        events["key"][there], events["there"] = codes.keys[codes.codes[there]], there
+    events["at"], events["known"], events["place"] = timeline.at, known, np.arange(len(timeline))
+    events["who"] = (np.int64(partition) << 32) + timeline.owner
+    return events
+
+
+def _timeline(name: str, events: NDArray[np.void], troubles: NDArray[np.void], zone: str) -> Timeline:
+    """The events as a timeline of their own; all trouble follows as that of one who was at no value."""
+    late = troubles[np.argsort(troubles["at"], kind="stable")]
+    both = np.concatenate([events, late])
+    both["who"][len(events) :], both["there"][len(events) :] = np.iinfo(np.int64).max, False
+    keys, codes = np.unique(both["key"][both["there"]], return_inverse=True)
+    code = np.full(len(both), -1, np.int32)
+    code[both["there"]] = codes
+    begins = np.flatnonzero(np.diff(both["who"], prepend=-1))
+    return Timeline(
+        entity=pa.nulls(len(begins), pa.string()),
+        first=np.append(begins, len(both)),
+        at=both["at"].copy(),
+        dimensions={name: Codes(code, pa.nulls(len(keys), pa.string()))},
+        measures={},
+        ids=None,
+        row=np.arange(len(both), dtype=np.uint32),
+        zone=zone,
+        notes={TROUBLE: both["known"].copy()},
+    )
+
+
+def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread keys that may be numbers in a row."""
+    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * _NULL
+    return mixed >> np.uint64(33)
+
+
+def _quoted(name: str) -> str:
+    """The name of a note as that of a file: a column may be called anything."""
+    return name.encode().hex()
+
+
+def _named(stem: str) -> str:
+    return bytes.fromhex(stem).decode()

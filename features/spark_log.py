@@ -1,0 +1,111 @@
+"""A table of Spark's as a log: what is known of the whole of it, who is too heavy, and how it is split into buckets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from . import columns as col
+from .segments import partition_of
+from .whole import Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from .roles import Roles
+
+__all__ = ["BUCKET", "checked", "heavy_entities", "sample_of", "split", "types_of", "whole_of"]
+
+BUCKET = "peculiar_bucket"
+
+
+def checked(frame: DataFrame, roles: Roles) -> DataFrame:
+    """The columns that have a role.
+
+    Raises
+    ------
+    SchemaError
+        If one is missing or cannot play its part.
+    """
+    there = frame.select(*(_column(name) for name in dict.fromkeys(roles.columns) if name in frame.columns))
+    roles.check(types_of(there), "Spark frame")
+    return there
+
+
+def types_of(frame: DataFrame) -> pa.Schema:
+    """The columns as they come to a worker."""
+    return frame.limit(0).toArrow().schema
+
+
+def whole_of(frame: DataFrame, roles: Roles) -> Whole:
+    """Days of the whole log; reads the column of times and nothing else."""
+    rows = frame.select(_column(roles.at)).mapInArrow(_Looking(roles.time_zone).at_times, "whole string").collect()
+    whole = Whole()
+    for row in rows:
+        whole = whole.merged(Whole.from_dict(json.loads(row["whole"])))
+    return whole
+
+
+def heavy_entities(frame: DataFrame, roles: Roles, most: int) -> dict[object, int]:
+    """The entities that have more than so many rows, and how many; counted before anything is moved."""
+    counts = frame.groupBy(_column(roles.entity).alias("entity")).count()
+    rows = counts.where(f"count > {most:d} AND entity IS NOT NULL").collect()
+    return {row["entity"]: row["count"] for row in rows}
+
+
+def split(frame: DataFrame, roles: Roles, buckets: int, heavy: Mapping[object, int]) -> DataFrame:
+    """The rows of all entities but the heavy ones, those of a bucket together.
+
+    Rows without an entity are told apart by their time, or those of a careless log would all be in one bucket.
+    """
+    from pyspark.sql import functions as fn
+
+    entity, at = _column(roles.entity), _column(roles.at)
+    if heavy:
+        frame = frame.where(entity.isNull() | ~entity.isin(list(heavy)))
+    key = fn.xxhash64(fn.coalesce(entity.cast("string"), at.cast("string")))
+    return frame.withColumn(BUCKET, fn.pmod(key, fn.lit(buckets)).cast("long")).repartition(buckets, BUCKET)
+
+
+def sample_of(frame: DataFrame, roles: Roles, parts: int) -> pa.Table:
+    """The rows of the entities with the lowest hashes, one of so many, on the driver."""
+    if parts == 1:
+        return frame.toArrow()
+    return frame.mapInArrow(_Lowest(roles.entity, parts).among, frame.schema).toArrow()
+
+
+@dataclass(frozen=True)
+class _Looking:
+    zone: str
+
+    def at_times(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row for all batches."""
+        found = Whole()
+        for batch in batches:
+            found = found.merged(Whole.of(col.times(pa.chunked_array([batch.column(0)]), self.zone)))
+        yield pa.RecordBatch.from_pydict({"whole": [json.dumps(found.to_dict())]})
+
+
+@dataclass(frozen=True)
+class _Lowest:
+    entity: str
+    parts: int
+
+    def among(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows to keep; a row without an entity belongs to nobody."""
+        for batch in batches:
+            entity = col.encode(pa.chunked_array([batch.column(self.entity)]))
+            lowest = np.append(partition_of(entity.keys, self.parts) == 0, [False])
+            yield batch.filter(pa.array(lowest[entity.codes]))
+
+
+def _column(name: str) -> Column:
+    from pyspark.sql import functions as fn
+
+    return fn.col("`" + name.replace("`", "``") + "`")

@@ -1,0 +1,120 @@
+"""Scoring within a promise of memory: the same scores, ranks, alerts, reasons and evidence as in one piece."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from peculiar.errors import ConfigError
+from peculiar.experiments.kill import _killed
+from peculiar.features.memory import Room
+from peculiar.serving.alerts import AlertRules
+from peculiar.serving.batch import ScoringRequest, score_to_file
+from peculiar.serving.large_run import score_within
+from peculiar.serving.picks import Exploration
+
+MEMORY = 2_000_000_000
+
+
+@pytest.fixture(scope="module")
+def request_of(city, trained, tmp_path_factory):
+    """A request for all of the simulated city, with a few broken rows in it."""
+    home = tmp_path_factory.mktemp("large")
+    table = (
+        pa.Table.from_batches(city.events.to_batches()) if isinstance(city.events, pa.Table) else pa.table(city.events)
+    )
+    name = trained.log.roles.entity
+    broken = pa.array([None] + [True] * (len(table) - 1)).is_valid()
+    users = pa.array(np.where(broken.to_numpy(zero_copy_only=False), table[name].cast(pa.string()).to_numpy(), None))
+    pq.write_table(table.set_column(table.column_names.index(name), name, users), home / "events.parquet")
+    pq.write_table(pa.table(city.labels), home / "labels.parquet")
+
+    def make(output: str, **given) -> ScoringRequest:
+        given = {"labels": home / "labels.parquet", "shadow": False, "reasons": 2, **given}
+        return ScoringRequest(str(home / "events.parquet"), "models:/peculiar@champion", home / output, **given)
+
+    return make
+
+
+def ordered(path) -> pa.Table:
+    """The rows of a file by entity and time; cases and the rest as they are."""
+    table = pq.read_table(path)
+    return table.sort_by([("entity", "ascending"), ("as_of", "ascending")])
+
+
+def test_the_file_is_that_of_one_piece(request_of, trained, monkeypatch):
+    """Every column of every row, the evidence and the ids of events in it: the same, whatever the partitions."""
+    monkeypatch.setattr(Room, "partitions", lambda *_: 4)
+    rules = AlertRules(budget=3)
+    whole = score_to_file(request_of("whole.parquet", rules=rules), trained.store)
+    parts = score_within(request_of("parts.parquet", rules=rules), trained.store, memory=MEMORY)
+    one, other = ordered(whole.output), ordered(parts.output)
+    assert other.column_names == one.column_names
+    for name in one.column_names:
+        pairs = zip(other[name].to_pylist(), one[name].to_pylist(), strict=True)
+        differing = next((pair for pair in pairs if pair[0] != pair[1]), None)
+        assert differing is None, name
+    assert parts.report.admitted == whole.report.admitted
+    assert parts.report.rejected == whole.report.rejected == {"no entity": 1}
+    assert parts.to_dict()["alerts"] == whole.alerts > 0
+    assert parts.run_id
+    beside = [pq.read_table(made.output.with_name(f"{made.output.stem}.rejected.parquet")) for made in (whole, parts)]
+    assert beside[0].select(["row", "reason"]).to_pylist() == beside[1].select(["row", "reason"]).to_pylist()
+    assert not [path for path in parts.output.parent.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_the_use_is_on_record_with_the_fingerprint_of_the_events(request_of, trained):
+    """Whether a log was in one piece does not show in the record: the same events have the same fingerprint."""
+    rules = AlertRules(budget=3)
+    score_to_file(request_of("a.parquet", rules=rules, reasons=0), trained.store)
+    score_within(request_of("b.parquet", rules=rules, reasons=0), trained.store, memory=MEMORY)
+    import json
+
+    uses = [json.loads(line) for line in (trained.store.home / "audit.jsonl").read_text().splitlines()][-2:]
+    assert uses[0]["data"] == uses[1]["data"]
+    assert uses[0]["rows"] == uses[1]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        (AlertRules(fdr=0.1), "false-discovery"),
+        (AlertRules(team_by="district"), "teams"),
+        (AlertRules(explore=Exploration(0.5)), "random picks"),
+    ],
+)
+def test_rules_that_need_everybody_are_refused(request_of, trained, rules, named):
+    """What looks at all windows of a day at once is not done by halves."""
+    with pytest.raises(ConfigError, match=named):
+        score_within(request_of("c.parquet", rules=rules), trained.store, memory=MEMORY)
+
+
+def test_too_little_memory_is_refused(request_of, trained):
+    """A promise that nobody could keep is not made."""
+    with pytest.raises(ConfigError, match="1GB of memory or more"):
+        score_within(replace(request_of("d.parquet")), trained.store, memory=500_000_000)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_kill_leaves_the_old_output_and_the_rerun_all_of_the_new(request_of, trained, monkeypatch):
+    """Killed while it splits, while it scores: what was there stays; then the same bytes, and nothing beside them."""
+    monkeypatch.setattr(Room, "of", classmethod(lambda cls, *_: cls(6_000, 10_000, 2_000_000)))
+    rules = AlertRules(budget=3)
+    whole = score_within(request_of("killed/whole.parquet", rules=rules), trained.store, memory=MEMORY)
+    request = request_of("killed/out.parquet", rules=rules)
+    home = request.output.parent
+    request.output.write_bytes(b"older")
+    for mark in (".events-of-out.parquet/day=*", ".*unranked*"):
+        work = partial(score_within, request, trained.store, memory=MEMORY)
+        assert _killed(work, lambda _, mark=mark: any(home.glob(mark)))
+        assert request.output.read_bytes() == b"older"
+    assert list(home.glob(".events-of-out.parquet"))
+    score_within(request, trained.store, memory=MEMORY)
+    assert request.output.read_bytes() == whole.output.read_bytes()
+    beside = {"out.parquet", "whole.parquet", "out.rejected.parquet", "whole.rejected.parquet"}
+    assert {path.name for path in home.iterdir() if path.suffix != ".lock"} == beside
