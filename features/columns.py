@@ -21,6 +21,7 @@ MICROSECONDS = pa.timestamp("us")
 AWARE = pa.timestamp("us", tz="UTC")
 _LARGEST = 1e30  # a window's sum of larger ones could leave the range of float32
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+_NO_CODE = -2  # -1 is null
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
 _ZONELESS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
@@ -44,6 +45,18 @@ class Codes:
     def keys(self) -> NDArray[np.uint64]:
         """A hash of each value that is the same on every machine and in every order, uint64 of shape (n_values,)."""
         return stable_hash(self.values)
+
+    def code_of(self, value: str) -> int:
+        """The code of a value; one that no row has if it is none of the values.
+
+        Examples
+        --------
+        >>> pays = Codes(np.array([0], np.int32), pa.array(["pay"]))
+        >>> pays.code_of("pay"), pays.code_of("view")
+        (0, -2)
+        """
+        place = int(pc.index(self.values, value).as_py())
+        return place if place >= 0 else _NO_CODE
 
     def hashes(self, rows: NDArray[np.intp] | slice) -> NDArray[np.uint64]:
         """The hash of the value of each of the given rows; null has its own."""

@@ -137,7 +137,9 @@ class Risk:
         if name not in context.shape.risky:
             lo, hi = int(context.snapshots.history[row]), int(now[-1]) + 1
             known = timeline.notes[TROUBLE][lo:hi] if TROUBLE in timeline.notes else np.full(hi - lo, NEVER)
-            return lo + np.flatnonzero(np.maximum(known, timeline.at[lo:hi] + 1) <= timeline.at[hi - 1])
+            at, last = timeline.at[lo:hi], timeline.at[hi - 1]
+            within = at >= last - micros(context.shape.trailing[-1])  # the history reaches back from the window's begin
+            return lo + np.flatnonzero(within & (np.maximum(known, at + 1) <= last))
         by = self._troubled(feature.name.removeprefix(f"{name}_trouble_"), (name, now), context)
         if np.isnan(by).all():
             return now[:0]

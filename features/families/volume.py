@@ -93,7 +93,7 @@ class Volume:
             return _far(values, valued, how, (usual, most))
         if how == "count" and shape.action is not None and feature.subject in shape.actions:
             codes = context.timeline.dimensions[shape.action]
-            return now[codes.codes[now] == codes.values.to_pylist().index(feature.subject)]
+            return now[codes.codes[now] == codes.code_of(feature.subject)]
         return now
 
 

@@ -216,7 +216,13 @@ def test_nothing_is_written(filled, written, query):
 
 def test_a_function_that_writes_is_refused(filled):
     """The connection only reads, whatever the query calls."""
-    query = "WITH made AS (SELECT set_config('a.b', 'c', false), lo_create(0) AS x) SELECT x FROM made"
+    from adbc_driver_postgresql import dbapi
+
+    made = "CREATE FUNCTION sly() RETURNS int LANGUAGE sql AS 'DELETE FROM events RETURNING 1'"
+    with dbapi.connect(filled) as connection, connection.cursor() as cursor:
+        cursor.execute(made)
+        connection.commit()
+    query = "SELECT sly() AS x"
     with pytest.raises(SchemaError, match="read-only transaction"):
         SqlQuery(filled, query).read(["x"])
 
