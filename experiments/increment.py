@@ -118,7 +118,7 @@ def _rebuild(
     watch.lap("split")
     with Partitions.over(store, plan) as parts:
         watch.lap("meeting")
-        out = {"vectors": home / "all-vectors.parquet", "most_bytes": share.vectors}
+        out: dict[str, Any] = {"vectors": home / "all-vectors.parquet", "most_bytes": share.vectors}
         scored = score_partitions(model, parts, home / "all-scores.parquet", **out)
         watch.lap("vectors and scores")
     shutil.rmtree(place)

@@ -62,7 +62,7 @@ def measure(
         ``peak_bytes``, ``written_bytes``; the ``exponent``; the promise.
     """
     model = trained_model(folder, detector)
-    told = []
+    told: list[dict[str, Any]] = []
     for events in sizes:
         log = written(folder, events)
         out = folder / f"out-{events}"

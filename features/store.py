@@ -82,7 +82,7 @@ class EventStore:
     _known: dict[str, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def create(cls, folder: Path, roles: Roles, *, partitions: int) -> Self:
+    def create(cls, folder: Path, roles: Roles, *, partitions: int) -> EventStore:
         """A new store in a folder that is not there yet.
 
         Raises
@@ -191,7 +191,7 @@ class EventStore:
             return _saved(replace(store, manifest=replace(store.manifest, source=log.source.name)))
 
     def timeline(
-        self, partition: int, since: date | None = None, until: date | None = None, *,
+        self, partition: int | range, since: date | None = None, until: date | None = None, *,
         entities: pa.Array | None = None, spurned: NDArray[np.int64] | None = None,
     ) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:  # fmt: skip
         """The events of a partition, sorted by entity and time, without copies.
@@ -264,7 +264,7 @@ class EventStore:
             found.append(segment[ENTITY].cast(pa.string()).filter(there).combine_chunks())
         return pa.chunked_array(found, pa.string()).unique()
 
-    def active(self, partition: int, day: date) -> pa.Array:
+    def active(self, partition: int | range, day: date) -> pa.Array:
         """The entities of a partition that have events on a day, in no order that matters."""
         found = [segment[ENTITY] for segment in self._segments(partition, day, day + timedelta(days=1))]
         names = [column.cast(pa.string()).unique() for column in found]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of_partitions"]
 
 _DAY = 86_400_000_000
+_T = TypeVar("_T", bound=np.generic)
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -188,8 +189,8 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
     ranking = Ranking(door_report(parts.store, parts.days[1]))
     with row_groups(output) as out, _maybe(vectors, model) as kept:
         for partition in parts.all("scoring", progress):
-            timeline, *read = parts.timeline(partition)
-            ranking.read(timeline, *read)
+            timeline, report, dropped = parts.timeline(partition)
+            ranking.read(timeline, report, dropped)
             active = _active(timeline, period[0], model)
             for events, built in parts.vectors(active, model.population, most_bytes=most_bytes, since=period[0]):
                 rows = built.between(*period)
@@ -235,5 +236,5 @@ def _scores(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:
     )
 
 
-def _joined(pieces: list[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
+def _joined(pieces: list[NDArray[_T]], kind: type[_T]) -> NDArray[_T]:
     return np.concatenate(pieces) if pieces else np.empty(0, kind)
