@@ -82,7 +82,7 @@ class EventStore:
     _known: dict[str, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def create(cls, folder: Path, roles: Roles, *, partitions: int) -> Self:
+    def create(cls, folder: Path, roles: Roles, *, partitions: int) -> EventStore:
         """A new store in a folder that is not there yet.
 
         Raises

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,6 +79,34 @@ def test_score_within_memory_is_score(ground):
     assert f"{told['rows']:,} rows, {told['alerts']:,} alerts" in answer.output
 
 
+def killed(command: list[str], home, mark: str) -> None:
+    """Start the command in a process of its own, and kill it as soon as there is a file of a name."""
+    child = subprocess.Popen([sys.executable, "-m", "peculiar.cli", *command], env=dict(os.environ))
+    while not any(home.glob(mark)):
+        assert child.poll() is None, "it was done before it could be killed"
+        time.sleep(0.002)
+    child.kill()
+    assert child.wait() == -9
+
+
+def test_a_kill_leaves_the_old_output_and_the_rerun_all_of_the_new(ground):
+    """Killed while it splits and while it scores, what was there stays; then the same bytes, with nothing beside."""
+    home = ground.home / "killed"
+    home.mkdir()
+    out, whole = home / "out.parquet", home / "whole.parquet"
+    given = ("score", ground.home / "events.parquet", "--day", LAST, "--memory", "1GB", *ground.given)
+    run(*given, "-o", whole)
+    out.write_bytes(b"older")
+    command = [str(argument) for argument in (*given, "-o", out)]
+    for mark in (".events-of-out.parquet/day=*", ".*unranked*"):
+        killed(command, home, mark)
+        assert out.read_bytes() == b"older"
+    assert (home / ".events-of-out.parquet").is_dir()
+    run(*given, "-o", out)
+    assert out.read_bytes() == whole.read_bytes()
+    assert {path.name for path in home.iterdir() if path.suffix != ".lock"} == {"out.parquet", "whole.parquet"}
+
+
 def test_a_day_is_scored_from_the_store(ground, kept):
     """The same rows, reasons and evidence as from the whole log, although older days have left the store."""
     out = ground.home / "stored.parquet"
@@ -91,7 +124,10 @@ def test_adding_says_what_came_and_what_went(kept):
     figures = kept.figures
     assert f"{figures['came']:,} rows came in" in kept.second.output
     assert figures["changed"][LAST] is None
-    assert figures["gone"] == ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-09"][: len(figures["gone"])] != []
+    days = [str(date(2025, 1, 6) + timedelta(days=n)) for n in range(42)]
+    assert [*figures["gone"], *figures["days"]] == days
+    assert len(figures["days"]) == 1 + 2 + 29
+    assert f"deleted: {len(figures['gone'])} days, 2025-01-06 to {figures['gone'][-1]}" in kept.second.output
     assert figures["rows"] == sum(figures["days"].values())
     assert (kept.use["verb"], kept.use["rows"], kept.use["output"]) == ("store add", figures["came"], str(kept.folder))
 
@@ -153,7 +189,7 @@ def test_what_cannot_be_is_said(ground, kept, monkeypatch, tmp_path, arguments, 
 
 def test_a_store_with_other_roles_is_no_log_for_a_model(ground, tmp_path):
     """What was made with other settings is not scored as if it fitted."""
-    (tmp_path / "other.toml").write_text('[events]\nentity = "user_id"\ntime = "ts"\ndimensions = ["device"]\n')
+    (tmp_path / "other.toml").write_text('[events]\nentity = "user_id"\nat = "ts"\ndimensions = ["device"]\n')
     store = tmp_path / "other"
     settings = ("--config", tmp_path / "other.toml", "--home", tmp_path)
     run("store", "add", store, ground.home / "last.parquet", *settings)

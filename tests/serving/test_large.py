@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from peculiar.errors import ConfigError
-from peculiar.experiments.kill import _killed
 from peculiar.features.memory import Room
 from peculiar.serving.alerts import AlertRules
 from peculiar.serving.batch import ScoringRequest, score_to_file
@@ -98,23 +96,3 @@ def test_too_little_memory_is_refused(request_of, trained):
     """A promise that nobody could keep is not made."""
     with pytest.raises(ConfigError, match="1GB of memory or more"):
         score_within(replace(request_of("d.parquet")), trained.store, memory=500_000_000)
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_kill_leaves_the_old_output_and_the_rerun_all_of_the_new(request_of, trained, monkeypatch):
-    """Killed while it splits, while it scores: what was there stays; then the same bytes, and nothing beside them."""
-    monkeypatch.setattr(Room, "of", classmethod(lambda cls, *_: cls(6_000, 10_000, 2_000_000)))
-    rules = AlertRules(budget=3)
-    whole = score_within(request_of("killed/whole.parquet", rules=rules), trained.store, memory=MEMORY)
-    request = request_of("killed/out.parquet", rules=rules)
-    home = request.output.parent
-    request.output.write_bytes(b"older")
-    for mark in (".events-of-out.parquet/day=*", ".*unranked*"):
-        work = partial(score_within, request, trained.store, memory=MEMORY)
-        assert _killed(work, lambda _, mark=mark: any(home.glob(mark)))
-        assert request.output.read_bytes() == b"older"
-    assert list(home.glob(".events-of-out.parquet"))
-    score_within(request, trained.store, memory=MEMORY)
-    assert request.output.read_bytes() == whole.output.read_bytes()
-    beside = {"out.parquet", "whole.parquet", "out.rejected.parquet", "whole.rejected.parquet"}
-    assert {path.name for path in home.iterdir() if path.suffix != ".lock"} == beside
