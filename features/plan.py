@@ -42,7 +42,6 @@ __all__ = ["FeaturePlan"]
 _FORMAT = 2
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
-_PART = 4096  # events: to go through fewer takes less time than to set out
 _SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
 _COMPANY = 256  # entities at most
 
@@ -285,7 +284,7 @@ class FeaturePlan:
     def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
         self._check(timeline)
         threads = work.threads or os.cpu_count() or 1
-        cuts = _cuts(timeline, min(threads * _PARTS_PER_THREAD, 1 + len(timeline) // _PART))
+        cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
         rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
         values = np.empty((len(self.features), len(snapshots)), np.float32)

@@ -64,7 +64,8 @@ def test_troubles_on_a_long_log(span, width):
     delay = rng.integers(-2, 40, len(at)) * DAY
     known_at = np.where(rng.random(len(at)) < 0.1, at + delay, NEVER)
     counts_from = np.where(known_at == NEVER, NEVER, np.maximum(known_at, at + 1))
-    notes = Risk().annotate(replace(timeline, notes={TROUBLE: known_at}), shape_of(risky=("device",)), WINDOWS)
+    asked = replace(timeline, notes={TROUBLE: known_at}), shape_of(risky=("device",)), WINDOWS
+    notes = {**Risk().annotate(*asked), **Risk().remember(*asked)}
 
     def news(i, same):
         heard = (counts_from <= at[i]) & (counts_from > at[i] - width)
