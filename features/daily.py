@@ -184,7 +184,8 @@ def vectors_of_day(
     begins = [(each - _date(0)).days * _DAY for each in (day, day + timedelta(days=1))]
     since, until = from_wall(np.array(begins), zone).tolist()
     first = day - timedelta(days=reach_days(plan.windows))
-    with Partitions.over(store, plan, days=(first, day + timedelta(days=1)), noted=noted) as parts:
+    days = (first, day + timedelta(days=1))
+    with Partitions.over(store, plan, days=days, noted=noted, since=since) as parts:
         for partition in parts.all("day"):
             active = store.active(partition, day)
             wanted = active if entities is None else active.filter(pc.is_in(active, value_set=entities))

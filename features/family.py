@@ -27,6 +27,7 @@ __all__ = [
     "Context",
     "Feature",
     "FeatureFamily",
+    "Historian",
     "Judge",
     "Learner",
     "Observer",
@@ -168,6 +169,8 @@ class Context:
         The columns of the families before this one, for the same rows.
     levels : tuple of str
         Those of them that a baseline can be taken of.
+    asked : bool array of shape (n_snapshots,), or None
+        The rows that somebody will look at, if not all: the others may stay null.
     """
 
     timeline: Timeline
@@ -176,6 +179,7 @@ class Context:
     shape: Shape
     earlier: Mapping[str, NDArray[np.float32]]
     levels: tuple[str, ...]
+    asked: NDArray[np.bool_] | None = None
 
 
 @runtime_checkable
@@ -238,6 +242,16 @@ class Judge(Protocol):
     """
 
     judges: ClassVar[bool]
+
+
+@runtime_checkable
+class Historian(Protocol):
+    """A family that looks at the levels of an entity's other windows: where few are asked for, all get their levels.
+
+    ``looks_back`` says so.
+    """
+
+    looks_back: ClassVar[bool]
 
 
 @runtime_checkable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["enter", "forget", "kernel", "leave", "mad", "median", "rank_in", "rank_out"]
+__all__ = ["counted_out", "enter", "forget", "gather", "kernel", "leave", "mad", "median", "rank_in", "rank_out"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -29,6 +29,49 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def kernel(function: F) -> F:
     """Compile at the first call, keep the machine code on disk, and run without the interpreter's lock."""
     return cast("F", njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@kernel
+def counted_out(
+    codes: NDArray[Any], rows: NDArray[np.uint32], n_codes: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """A counting sort of rows by their codes: one pass counts, one pass places. Stable.
+
+    Parameters
+    ----------
+    codes : int array of shape (n,)
+        Of all rows; those looked at lie in ``[0, n_codes)``.
+    rows : uint32 array of shape (m,)
+        Which rows, in the order that rows of equal codes keep.
+    n_codes : int
+
+    Returns
+    -------
+    placed : uint32 array of shape (m,)
+        The rows, those of each code together.
+    first : int64 array of shape (n_codes + 1,)
+        The rows of code ``c`` are ``placed[first[c]:first[c + 1]]``.
+    """
+    first = np.zeros(n_codes + 1, np.int64)
+    for row in rows:
+        first[codes[row] + 1] += 1
+    for c in range(n_codes):
+        first[c + 1] += first[c]
+    place = first.copy()
+    placed = np.empty(len(rows), np.uint32)
+    for row in rows:
+        placed[place[codes[row]]] = row
+        place[codes[row]] += 1
+    return placed, first
+
+
+@kernel
+def gather(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
+    """The given rows of a column, in the given order."""
+    taken = np.empty(len(rows), source.dtype)
+    for i in range(len(rows)):
+        taken[i] = source[rows[i]]
+    return taken
 
 
 @kernel

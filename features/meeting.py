@@ -20,6 +20,7 @@ from .columns import Codes
 from .exchange import NEVER, TROUBLE
 from .family import Annotator
 from .holdings import StoreError
+from .kernels import counted_out, kernel
 from .timeline import Timeline
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVENT",
     "MEETING_BYTES",
+    "NOBODY",
     "TOLD",
     "Meeting",
     "handed_over",
@@ -43,7 +45,8 @@ __all__ = [
 ]
 
 _HELD = 64 << 20  # bytes: what is gathered before it goes to disk
-_NULL = np.uint64(0x9E3779B97F4A7C15)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+NOBODY = int(np.iinfo(np.uint32).max)  # the place of an event that is told nothing
 EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4"), ("there", "?")])
 TOLD = np.dtype([("place", "u4"), ("note", "f4")])
 MEETING_BYTES = EVENT.itemsize + 8 * TOLD.itemsize  # of an event at one meeting place, on its way and with its notes
@@ -83,6 +86,14 @@ class Meeting:
         for name, number, events in handed_over(self.plan, partition, timeline, self.parts):
             self._hold(f"{_quoted(name)}/{number}/events", events)
         self._troubles.append(troubles_of(partition, timeline))
+
+    def hand_over(self, name: str, events: NDArray[np.void]) -> None:
+        """Hand over events of a partition at the values of one dimension, in the order of (who, at).
+
+        Those whose place is ``NOBODY`` are seen by others and told nothing.
+        """
+        for number, part in _parted(events, self.parts):
+            self._hold(f"{_quoted(name)}/{number}/events", part)
 
     def meet(self) -> None:
         """Let the families annotate each part, and send the notes to the partitions they belong to."""
@@ -138,12 +149,16 @@ def handed_over(
     """
     known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
     for name in meeting_places(plan):
-        events = _events(partition, timeline, name, known)
-        part = _mixed(events["key"]) % np.uint64(parts)
-        order = np.argsort(part, kind="stable")
-        edges = np.searchsorted(part[order], np.arange(parts + 1))
-        for number in np.flatnonzero(np.diff(edges)).tolist():
-            yield name, number, events[order[edges[number] : edges[number + 1]]]
+        for number, events in _parted(_events(partition, timeline, name, known), parts):
+            yield name, number, events
+
+
+def _parted(events: NDArray[np.void], parts: int) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """The events of each part that has any, in the order they have."""
+    part = (_mixed(events["key"]) % np.uint64(parts)).astype(np.int64)
+    order, first = counted_out(part, np.arange(len(part), dtype=np.uint32), parts)
+    for number in np.flatnonzero(np.diff(first)).tolist():
+        yield number, events[order[first[number] : first[number + 1]]]
 
 
 def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
@@ -163,7 +178,7 @@ def noted_there(
     name : str
         The dimension.
     events : array of ``EVENT``
-        In the order of (who, place).
+        In the order of (who, at).
     troubles : array of ``EVENT``
         All that are known, at any value.
     zone : str
@@ -185,7 +200,7 @@ def noted_there(
         told = np.empty(len(events), TOLD)
         told["place"], told["note"] = events["place"], values[: len(events)]
         for lo, hi in pairwise(edges.tolist()):
-            yield int(partition[lo]), note, told[lo:hi]
+            yield int(partition[lo]), note, told[lo:hi][events["place"][lo:hi] != NOBODY]
 
 
 def put_back(told: Iterable[tuple[str, NDArray[np.void]]], events: int) -> dict[str, NDArray[np.float32]]:
@@ -236,15 +251,13 @@ def _timeline(name: str, events: NDArray[np.void], troubles: NDArray[np.void], z
     late = troubles[np.argsort(troubles["at"], kind="stable")]
     both = np.concatenate([events, late])
     both["who"][len(events) :], both["there"][len(events) :] = np.iinfo(np.int64).max, False
-    keys, codes = np.unique(both["key"][both["there"]], return_inverse=True)
-    code = np.full(len(both), -1, np.int32)
-    code[both["there"]] = codes
+    code, values = _coded(np.ascontiguousarray(both["key"]), np.ascontiguousarray(both["there"]))
     begins = np.flatnonzero(np.diff(both["who"], prepend=-1))
     return Timeline(
         entity=pa.nulls(len(begins), pa.string()),
         first=np.append(begins, len(both)),
         at=both["at"].copy(),
-        dimensions={name: Codes(code, pa.nulls(len(keys), pa.string()))},
+        dimensions={name: Codes(code, pa.nulls(values, pa.string()))},
         measures={},
         ids=None,
         row=np.arange(len(both), dtype=np.uint32),
@@ -253,9 +266,31 @@ def _timeline(name: str, events: NDArray[np.void], troubles: NDArray[np.void], z
     )
 
 
+@kernel
+def _coded(keys: NDArray[np.uint64], there: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number the keys in the order in which they come, -1 where there is none; and how many they are."""
+    bits = 1
+    while (1 << bits) < 2 * len(keys):
+        bits += 1
+    table, codes = np.full(1 << bits, -1, np.int32), np.full(len(keys), -1, np.int32)
+    own = np.empty(len(keys), np.uint64)  # of each number
+    values, mask, shift = 0, np.uint64((1 << bits) - 1), np.uint64(64 - bits)
+    for i in range(len(keys)):
+        if not there[i]:
+            continue
+        place = (keys[i] * _SPREAD) >> shift
+        while table[place] >= 0 and own[table[place]] != keys[i]:
+            place = (place + np.uint64(1)) & mask
+        if table[place] < 0:
+            table[place], own[values] = values, keys[i]
+            values += 1
+        codes[i] = table[place]
+    return codes, values
+
+
 def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spread keys that may be numbers in a row."""
-    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * _NULL
+    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * _SPREAD
     return mixed >> np.uint64(33)
 
 

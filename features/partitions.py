@@ -20,6 +20,8 @@ from .claims import workspace
 from .fitting import fit_passes
 from .meeting import Meeting, meeting_places
 from .population import Population
+from .recall import CLASH
+from .recent import Recent, told_by_last_visits
 from .repeated import Named, Repeated, spurned_rows
 from .segments import ID, ROW
 from .snapshots import snapshots_of
@@ -57,7 +59,7 @@ class Partitions:
         Notes on a partition's events what is known of them from elsewhere, such as when their trouble became known.
     spurned : int64 array
         Rows whose ids are other events'.
-    meeting : Meeting or None
+    meeting : Meeting or Recent or None
         Who else was at the values; None where no family asks.
     """
 
@@ -66,7 +68,7 @@ class Partitions:
     days: tuple[date | None, date | None] = (None, None)
     noted: Callable[[Timeline], Timeline] | None = None
     spurned: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    meeting: Meeting | None = None
+    meeting: Meeting | Recent | None = None
 
     @classmethod
     @contextmanager
@@ -77,6 +79,7 @@ class Partitions:
         *,
         days: tuple[date | None, date | None] = (None, None),
         noted: Callable[[Timeline], Timeline] | None = None,
+        since: int | None = None,
         progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[Self]:
         """Look at everybody as far as the plan has to, and clean up at the end.
@@ -87,6 +90,9 @@ class Partitions:
         plan : FeaturePlan
         days : pair of date or None
         noted : callable, optional
+        since : int, optional
+            Only windows that begin at this instant or later will be asked for, microseconds since 1970 UTC; or that end
+            with an event after it. Nothing is noted on events that these do not have.
         progress : callable, optional
             Called with what is done and the share of it.
         """
@@ -97,7 +103,7 @@ class Partitions:
                 made = replace(made, spurned=_spurned(made, Repeated(folder, parts), progress))
             if meeting_places(plan):
                 meeting = Meeting(folder, plan, zone, parts)
-                made = replace(made, meeting=_met(made, meeting, progress))
+                made = replace(made, meeting=_met(made, meeting, since, progress))
             yield made
 
     def timeline(
@@ -111,10 +117,14 @@ class Partitions:
         entities : pyarrow.Array of text, optional
             Only of these.
         """
-        wanted = None if self.meeting is not None else entities
-        timeline, report, dropped = self.store.timeline(partition, *self.days, entities=wanted, spurned=self.spurned)
+        wanted = None if isinstance(self.meeting, Meeting) else entities
+        table = self.store.raw(partition, *self.days, entities=wanted)
+        timeline, report, dropped = self.store.in_order(table, self.spurned)
         timeline = timeline if self.noted is None else self.noted(timeline)
-        if self.meeting is not None:
+        if isinstance(self.meeting, Recent):
+            told = self.meeting.notes([partition], table[ROW].to_numpy()[timeline.row])
+            timeline = replace(timeline, notes={**timeline.notes, **told})
+        elif self.meeting is not None:
             told = self.meeting.notes(partition, len(timeline))
             timeline = replace(timeline, notes={**timeline.notes, **told})
             if entities is not None:
@@ -131,21 +141,23 @@ class Partitions:
         entities : pyarrow.Array of text
             So many that their events fit into memory.
         """
-        everywhere = range(self.store.partitions)
-        timeline, _, _ = self.store.timeline(everywhere, *self.days, entities=entities, spurned=self.spurned)
+        table = self.store.raw(range(self.store.partitions), *self.days, entities=entities)
+        timeline, _, _ = self.store.in_order(table, self.spurned)
         timeline = timeline if self.noted is None else self.noted(timeline)
-        if self.meeting is not None:
-            timeline = replace(timeline, notes={**timeline.notes, **self._met(entities)})
+        if isinstance(self.meeting, Recent):
+            told = self.meeting.notes(self.store.filled, table[ROW].to_numpy()[timeline.row])
+            timeline = replace(timeline, notes={**timeline.notes, **told})
+        elif self.meeting is not None:
+            timeline = replace(timeline, notes={**timeline.notes, **self._met(self.meeting, entities)})
         return self.plan.annotated(timeline)
 
-    def _met(self, entities: pa.Array) -> dict[str, NDArray[np.float32]]:
+    def _met(self, meeting: Meeting, entities: pa.Array) -> dict[str, NDArray[np.float32]]:
         """What was noted on the events of some entities, partition by partition: the order of their timeline."""
-        assert self.meeting is not None
         found: dict[str, list[NDArray[np.float32]]] = {}
         for partition in self.all("meeting"):
             timeline, _, _ = self.store.timeline(partition, *self.days, spurned=self.spurned)
             mine = pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)[timeline.owner]
-            for name, note in self.meeting.notes(partition, len(timeline)).items():
+            for name, note in meeting.notes(partition, len(timeline)).items():
                 found.setdefault(name, []).append(note[mine])
         return {name: np.concatenate(notes) for name, notes in found.items()}
 
@@ -205,7 +217,14 @@ class Partitions:
                 progress(what, (partition + 1) / self.store.partitions)
 
 
-def _met(parts: Partitions, meeting: Meeting, progress: Callable[[str, float], None] | None) -> Meeting:
+def _met(
+    parts: Partitions, meeting: Meeting, since: int | None, progress: Callable[[str, float], None] | None
+) -> Meeting | Recent:
+    if since is not None and told_by_last_visits(parts.plan):
+        first = since if parts.plan.windows.calendar else since - parts.plan.windows.width
+        recent = Recent(meeting, parts.store, parts.days, first, parts.spurned)
+        recent.meet(parts.all("meeting", progress))
+        return recent
     for partition in parts.all("meeting", progress):
         meeting.bring(partition, parts.read(partition))
     meeting.meet()
@@ -213,19 +232,29 @@ def _met(parts: Partitions, meeting: Meeting, progress: Callable[[str, float], N
 
 
 def _spurned(parts: Partitions, repeated: Repeated, progress: Callable[[str, float], None] | None) -> NDArray[np.int64]:
-    """The rows whose ids earlier events have; mostly no id comes twice, and one look is enough."""
+    """The rows whose ids earlier events have; mostly no id comes twice, and one look is enough.
+
+    Those that a partition finds by itself are among them: where their elder's id is another partition's event's, they
+    would come in for it.
+    """
+    own = [np.empty(0, np.int64)]
     for partition in parts.all("ids", progress):
-        repeated.bring(_named(parts, partition))
+        named, clashes = _named(parts, partition)
+        repeated.bring(named)
+        own.append(clashes)
     suspects = repeated.suspects()
-    if not len(suspects):
-        return np.empty(0, np.int64)
-    return spurned_rows((_named(parts, partition) for partition in parts.all("ids", progress)), suspects)
+    if len(suspects):
+        own.append(spurned_rows((_named(parts, number)[0] for number in parts.all("ids", progress)), suspects))
+    return np.sort(np.concatenate(own))
 
 
-def _named(parts: Partitions, partition: int) -> Named:
-    timeline, raw = parts.read(partition), parts.store.raw(partition, *parts.days)
+def _named(parts: Partitions, partition: int) -> tuple[Named, NDArray[np.int64]]:
+    """The events of a partition that have ids, and the rows whose id another of its events has."""
+    raw = parts.store.raw(partition, *parts.days)
+    timeline, _, dropped = parts.store.in_order(raw)
     there = raw[ID].is_valid().to_numpy()
-    return Named(timeline, there[timeline.row], raw[ROW].to_numpy()[timeline.row])
+    named = Named(timeline, there[timeline.row], raw[ROW].to_numpy()[timeline.row])
+    return named, dropped.get(CLASH, np.empty(0, np.int64))
 
 
 def in_parts(timeline: Timeline, plan: FeaturePlan, most_bytes: int | None) -> Iterator[Timeline]:

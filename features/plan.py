@@ -22,7 +22,7 @@ import pyarrow as pa
 from ..errors import PlanMismatchError
 from .exchange import TROUBLE, places_of_few
 from .families import FAMILIES
-from .family import Annotator, Context, Judge, Learner, Observer, Relator, Rememberer, Shape
+from .family import Annotator, Context, Historian, Judge, Learner, Observer, Relator, Rememberer, Shape
 from .population import Population, histogram
 from .roles import Roles
 from .snapshots import Snapshots, WindowSpec, snapshots_of
@@ -30,7 +30,7 @@ from .survey import in_common, unsettled
 from .vectors import Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -204,7 +204,8 @@ class FeaturePlan:
             if isinstance(family, Relator):
                 counts = family.relate(timeline, snapshots, self.shape, first)
                 population = population.merged(Population.observed(counts))
-        return self._build(timeline, snapshots, _Work(population, threads, progress, learn=True))[1]
+        values = np.empty((len(self.features), len(snapshots)), np.float32)
+        return self._build(timeline, snapshots, values, _Work(self.families, population, threads, progress, learn=True))
 
     def annotated(self, timeline: Timeline) -> Timeline:
         """The timeline with what families want to know across entities; do it before taking a partition.
@@ -251,12 +252,12 @@ class FeaturePlan:
             If the timeline lacks a column of the plan.
         """
         timeline = self.annotated(timeline)
-        snapshots, work = snapshots_of(timeline, self.windows), _Work(population, threads, progress)
+        snapshots, work = snapshots_of(timeline, self.windows), _Work(self.families, population, threads, progress)
         if since is None:
-            values = self._build(timeline, snapshots, work)[0]
+            values = np.empty((len(self.features), len(snapshots)), np.float32)
+            self._build(timeline, snapshots, values, work)
         else:
-            values = self._latest(timeline, snapshots, work, snapshots.as_of > since)
-            snapshots = snapshots.only(snapshots.as_of > since)
+            values, snapshots = self._latest(timeline, snapshots, work, snapshots.as_of > since)
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
         last = timeline.row[snapshots.stop - 1]
         made = (values, self.features, self.fingerprint, last)
@@ -268,48 +269,68 @@ class FeaturePlan:
         kept = [f for f in self.families if isinstance(f, Judge) or any(made.level for made in self.by_family[f.name])]
         return replace(self, families=tuple(kept))
 
+    @cached_property
+    def _recalled(self) -> tuple[FeatureFamily, ...]:
+        """The families whose columns are looked at in later windows, and those that look."""
+        levels = {name for name, made in self.by_family.items() if any(feature.level for feature in made)}
+        return tuple(f for f in self.families if f.name in levels or isinstance(f, Historian))
+
     def _latest(
         self, timeline: Timeline, snapshots: Snapshots, work: _Work, keep: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """The columns of some snapshots: families that are judged, or judge, look at the others too."""
-        first = self.judged
-        others = replace(self, families=tuple(family for family in self.families if family not in first.families))
-        values = np.empty((len(self.features), int(keep.sum())), np.float32)
-        place = {feature.name: row for row, feature in enumerate(self.features)}
-        for plan, looked_at, rows in ((first, snapshots, keep), (others, snapshots.only(keep), slice(None))):
-            columns = plan._build(timeline, looked_at, work)[0]  # noqa: SLF001 - a plan of some of its families
-            values[[place[feature.name] for feature in plan.features]] = columns[:, rows]
-        return values
+    ) -> tuple[NDArray[np.float32], Snapshots]:
+        """The columns of some snapshots, and these: of the others no more is built than what is looked back at."""
+        recalled = np.empty((len(self.features), len(snapshots)), np.float32)
+        self._build(timeline, snapshots, recalled, replace(work, families=self._recalled, asked=keep))
+        latest = snapshots.only(keep)
+        values = np.empty((len(self.features), len(latest)), np.float32)
+        for family, here in self._places():
+            if family in self._recalled:
+                values[here] = recalled[here][:, keep]
+        others = tuple(family for family in self.families if family not in self._recalled)
+        self._build(timeline, latest, values, replace(work, families=others))
+        return values, latest
 
-    def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
+    def _places(self) -> Iterator[tuple[FeatureFamily, slice]]:
+        """Each family, and which columns are its own."""
+        done = 0
+        for family in self.families:
+            size = len(self.by_family[family.name])
+            yield family, slice(done, done + size)
+            done += size
+
+    def _build(self, timeline: Timeline, snapshots: Snapshots, values: NDArray[np.float32], work: _Work) -> Population:
+        """Fill the columns of some families, (n_features, n_snapshots), and learn their spread if wanted."""
         self._check(timeline)
         threads = work.threads or os.cpu_count() or 1
         cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
         rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
-        values = np.empty((len(self.features), len(snapshots)), np.float32)
-        population, done = work.population, 0
+        population = work.population
         with ThreadPoolExecutor(threads) as pool:
-            for family in self.families:
-                features = self.by_family[family.name]
-                here = slice(done, done + len(features))
+            for family, here in self._places():
+                if family not in work.families:
+                    continue
                 if work.learn and isinstance(family, Learner):
-                    view = self._viewer((timeline, population, values), done)
+                    view = self._viewer((timeline, population, values), here.start, work.asked)
                     for counts in pool.map(family.learn, map(view, parts, rows)):
                         population = population.merged(Population.observed(counts))
-                fill = self._filler(family, (timeline, population, values), here)
+                fill = self._filler(family, (timeline, population, values), here, work.asked)
                 list(pool.map(fill, parts, rows))
                 if work.learn:
-                    population = population.merged(_distribution(features, values[here], pool))
-                done += len(features)
+                    made = self.by_family[family.name]
+                    population = population.merged(_distribution(made, values[here], pool))
                 if work.progress:
-                    work.progress(family.name, done / len(self.features))
-        return values, population
+                    work.progress(family.name, here.stop / len(self.features))
+        return population
 
     def _filler(
-        self, family: FeatureFamily, data: tuple[Timeline, Population, NDArray[np.float32]], here: slice
+        self,
+        family: FeatureFamily,
+        data: tuple[Timeline, Population, NDArray[np.float32]],
+        here: slice,
+        asked: NDArray[np.bool_] | None,
     ) -> Callable[[Snapshots, tuple[int, int]], None]:
-        values, view = data[2], self._viewer(data, here.start)
+        values, view = data[2], self._viewer(data, here.start, asked)
 
         def fill(part: Snapshots, rows: tuple[int, int]) -> None:
             columns = values[here, rows[0] : rows[1]]
@@ -320,7 +341,7 @@ class FeaturePlan:
         return fill
 
     def _viewer(
-        self, data: tuple[Timeline, Population, NDArray[np.float32]], done: int
+        self, data: tuple[Timeline, Population, NDArray[np.float32]], done: int, asked: NDArray[np.bool_] | None
     ) -> Callable[[Snapshots, tuple[int, int]], Context]:
         """What a family may look at in each part, once so many columns are done."""
         timeline, population, values = data
@@ -329,7 +350,8 @@ class FeaturePlan:
 
         def view(part: Snapshots, rows: tuple[int, int]) -> Context:
             earlier = {feature.name: values[n, rows[0] : rows[1]] for n, feature in enumerate(before)}
-            return Context(timeline, part, population, self.shape, earlier, levels)
+            wanted = None if asked is None else asked[rows[0] : rows[1]]
+            return Context(timeline, part, population, self.shape, earlier, levels, wanted)
 
         return view
 
@@ -359,10 +381,12 @@ class FeaturePlan:
 
 @dataclass(frozen=True)
 class _Work:
+    families: tuple[FeatureFamily, ...]
     population: Population
     threads: int | None
     progress: Callable[[str, float], None] | None
     learn: bool = False
+    asked: NDArray[np.bool_] | None = None
 
 
 def _settings(family: FeatureFamily) -> Mapping[str, Any]:

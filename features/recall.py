@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .roles import Roles
     from .whole import Whole
 
-__all__ = ["admitted", "arrivals_of", "no_rows", "only_of"]
+__all__ = ["CLASH", "admitted", "arrivals_of", "no_rows", "only_of"]
 
 CLASH = "id used again by a different event"
 

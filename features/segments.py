@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columns import Codes, stable_hash
-from .kernels import kernel
+from .kernels import counted_out, gather, kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -102,15 +102,15 @@ class Piece:
         part = partition_of(stable_hash(arrivals.entity.values), partitions)[arrivals.entity.codes[rows]]
         days, place = _dense(day[rows])
         cell = place * partitions + part
-        order, first = _counting(cell, len(days) * partitions)
+        order, first = counted_out(cell, np.arange(len(cell), dtype=np.uint32), len(days) * partitions)
         rows = rows[order]
         texts = {ENTITY: arrivals.entity, **{f"d:{name}": codes for name, codes in arrivals.dimensions.items()}}
         texts |= {} if arrivals.peer is None else {PEER: arrivals.peer}
         numbers = {AT: arrivals.at, **{f"m:{name}": values for name, values in arrivals.measures.items()}}
         numbers |= {} if arrivals.place is None else dict(zip(PLACE, arrivals.place, strict=True))
-        taken = {name: pa.array(_gather(values, rows)) for name, values in numbers.items()}
+        taken = {name: pa.array(gather(values, rows)) for name, values in numbers.items()}
         taken |= {name: _taken(column, rows) for name, column in raw.items()}
-        codes = {name: Codes(_gather(text.codes, rows), text.values) for name, text in texts.items()}
+        codes = {name: Codes(gather(text.codes, rows), text.values) for name, text in texts.items()}
         starts = first[:-1].reshape(len(days), partitions)
         return cls(codes, taken, days, np.append(starts, first[partitions::partitions][:, None], axis=1))
 
@@ -146,16 +146,30 @@ def offsets_of(path: Path) -> NDArray[np.int64]:
         return np.array(json.loads(file.read(length)), np.int64)
 
 
-def read_segments(path: Path, offsets: NDArray[np.int64]) -> list[pa.Table]:
-    """The segments between each two offsets of a file; those of no length are left out."""
+def read_segments(path: Path, offsets: NDArray[np.int64], columns: Sequence[str] | None = None) -> list[pa.Table]:
+    """The segments between each two offsets of a file; those of no length are left out.
+
+    Parameters
+    ----------
+    path : Path
+    offsets : int64 array
+    columns : sequence of str, optional
+        Decompress these alone, as far as there are such.
+    """
     if offsets[0] == offsets[-1]:
         return []
+    options = None
     found = []
     with pa.memory_map(str(path)) as file:
         for lo, hi in pairwise(offsets.tolist()):
             if lo < hi:
                 file.seek(lo)
-                found.append(pa.ipc.open_stream(file.read_buffer(hi - lo)).read_all())
+                segment = file.read_buffer(hi - lo)
+                if columns is not None and options is None:  # the columns of a file are those of all its segments
+                    names = pa.ipc.open_stream(segment).schema.names
+                    wanted = [number for number, name in enumerate(names) if name in columns]
+                    options = pa.ipc.IpcReadOptions(included_fields=wanted)
+                found.append(pa.ipc.open_stream(segment, options=options).read_all())
     return found
 
 
@@ -171,32 +185,9 @@ def _dense(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.flatnonzero(there) + first, (np.cumsum(there) - 1)[day - first]
 
 
-@kernel
-def _counting(cell: NDArray[np.int64], cells: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """A counting sort, stable: one pass counts, one pass places."""
-    first = np.zeros(cells + 1, np.int64)
-    for c in cell:
-        first[c + 1] += 1
-    for c in range(cells):
-        first[c + 1] += first[c]
-    place, order = first.copy(), np.empty(len(cell), np.uint32)
-    for i in range(len(cell)):
-        order[place[cell[i]]] = i
-        place[cell[i]] += 1
-    return order, first
-
-
-@kernel
-def _gather(values: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
-    taken = np.empty(len(rows), values.dtype)
-    for i in range(len(rows)):
-        taken[i] = values[rows[i]]
-    return taken
-
-
 def _taken(column: pa.ChunkedArray | NDArray[Any], rows: NDArray[np.uint32]) -> pa.Array:
     if isinstance(column, np.ndarray):
-        return pa.array(_gather(column, rows))
+        return pa.array(gather(column, rows))
     taken = pc.take(column, pa.array(rows))
     return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..errors import SchemaError
 from .columns import Codes, Ids, encode_ids, stable_hash, to_wall
-from .kernels import kernel
+from .kernels import counted_out, gather, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ class Timeline:
         if not len(self):
             return np.empty(0, np.uint32)
         order = _in_source(self.row, int(self.row.max()) + 1)
-        return order[_by_time(_gather(self.at, order), None)]
+        return order[_by_time(gather(self.at, order), None)]
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
@@ -250,8 +250,8 @@ def sort_events(arrivals: Arrivals, kept: NDArray[np.bool_] | None) -> tuple[Tim
         message = f"expected at most {_MOST_ROWS:,} events in one piece, got {len(arrivals.at):,}; work in partitions"
         raise SchemaError(message)
     row = _by_time(arrivals.at, kept)
-    row, first = _by_entity(arrivals.entity.codes, row, len(arrivals.entity.values))
-    at = _gather(arrivals.at, row)
+    row, first = counted_out(arrivals.entity.codes, row, len(arrivals.entity.values))
+    at = gather(arrivals.at, row)
     row, copies, identical = _settle_ties(arrivals, row, first, at)
     dropped = {"exact copy of another event": row[copies].astype(np.intp)}
     row, first = _without(row, first, copies)
@@ -290,32 +290,6 @@ def _in_source(row: NDArray[np.uint32], n_rows: int) -> NDArray[np.uint32]:
             order[n] = position
             n += 1
     return order
-
-
-@kernel
-def _by_entity(
-    codes: NDArray[np.int32], rows: NDArray[np.uint32], n_entities: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """A counting sort: one pass counts, one pass places. Stable, so the order of time survives within an entity."""
-    first = np.zeros(n_entities + 1, np.int64)
-    for row in rows:
-        first[codes[row] + 1] += 1
-    for e in range(n_entities):
-        first[e + 1] += first[e]
-    place = first.copy()
-    placed = np.empty(len(rows), np.uint32)
-    for row in rows:
-        placed[place[codes[row]]] = row
-        place[codes[row]] += 1
-    return placed, first
-
-
-@kernel
-def _gather(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
-    taken = np.empty(len(rows), source.dtype)
-    for i in range(len(rows)):
-        taken[i] = source[rows[i]]
-    return taken
 
 
 def _settle_ties(
@@ -381,7 +355,7 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
         columns["peer"] = arrivals.peer.codes
     columns |= dict(zip(("latitude", "longitude"), () if arrivals.place is None else arrivals.place, strict=False))
     with ThreadPoolExecutor() as pool:
-        taken = dict(zip(columns, pool.map(lambda column: _gather(column, row), columns.values()), strict=True))
+        taken = dict(zip(columns, pool.map(lambda column: gather(column, row), columns.values()), strict=True))
     return Timeline(
         entity=arrivals.entity.values,
         first=first,

@@ -130,7 +130,7 @@ def _among(  # noqa: PLR0913, PLR0917 - what is looked at, and where it stands
     rows = np.flatnonzero(np.isin(whose, chosen))
     names = ranking.names.take(pa.array(chosen)).cast(pa.string())
     timeline = parts.timeline_of(names)
-    vectors = model.vectors(timeline).between(*period)
+    vectors = model.vectors(timeline, since=period[0]).between(*period)
     p = p_values_of(model, vectors, timeline, score[rows])
     scored = Scored(vectors, timeline, score[rows], p, day[rows].astype(np.int64), rank[rows])
     return _Found(scored, rows, _ids(parts, timeline, names))

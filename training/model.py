@@ -74,9 +74,15 @@ class Model:
             self.save(Path(folder) / "model")
             return str(_read_manifest(Path(folder) / "model")["sha256"])
 
-    def vectors(self, timeline: Timeline, *, progress: Callable[[str, float], None] | None = None) -> Vectors:
-        """The vectors of all snapshots, as training saw them."""
-        return self.plan.vectors(timeline, self.population, progress=progress)
+    def vectors(
+        self,
+        timeline: Timeline,
+        *,
+        progress: Callable[[str, float], None] | None = None,
+        since: int | None = None,
+    ) -> Vectors:
+        """The vectors of all snapshots, or of windows that end after ``since``, as training saw them."""
+        return self.plan.vectors(timeline, self.population, progress=progress, since=since)
 
     def save(self, folder: Path) -> None:
         """Write the model into a new folder.

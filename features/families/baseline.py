@@ -70,6 +70,7 @@ class Baseline:
     name: ClassVar[str] = "baseline"
     version: ClassVar[int] = 3
     judges: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = True
 
     def features(self, shape: Shape, before: tuple[Feature, ...]) -> tuple[Feature, ...]:
         """The length of the history, z and ratio for each level of the families before, mean and record of measures."""
@@ -87,12 +88,13 @@ class Baseline:
         age = (snapshots.since - snapshots.since[apart.counted[np.minimum(apart.first, len(apart.counted) - 1)]]) / _DAY
         columns[1] = np.where(apart.number > 0, age, 0.0)
         ranked = np.empty(max(apart.room, single.room), np.float64)
+        asked = np.ones(len(snapshots), np.bool_) if context.asked is None else context.asked
         for number, level in enumerate(context.levels):
             centre, spread, offset = _usual(context.population, level)
             prior = (self.prior_windows, centre, spread, offset, self.least_spread * spread)
             pair, earlier = columns[2 + 2 * number : 4 + 2 * number], single if _of_one_event(level) else apart
             now, bounds = context.earlier[level], (earlier.rows, earlier.first, earlier.last)
-            _judge(pair, now, now[earlier.counted], bounds, prior, ranked)
+            _judge(pair, (now, asked), now[earlier.counted], bounds, prior, ranked)
         row = 2 + 2 * len(context.levels)
         for measure, largest in _largest(context.shape, list(context.earlier)).items():
             values, bounds = context.timeline.measures[measure], (snapshots.rows, snapshots.history, snapshots.start)
@@ -202,14 +204,18 @@ def _records(measure: str, base: str, horizon: str) -> tuple[Feature, ...]:
 
 def _usual(population: Population, level: str) -> tuple[float, float, float]:
     """Everyone's median, spread, and the offset that keeps ratios of small numbers calm (everyone's median, or 1)."""
-    centre, spread = map(float, usual(np.array([population.quantile(level, share) for share in USUAL_SHARES])))
-    return centre, spread, max(centre, 1.0) if centre >= 1.0 or centre <= 0.0 else centre
+
+    def made() -> tuple[float, float, float]:
+        centre, spread = map(float, usual(np.array([population.quantile(level, share) for share in USUAL_SHARES])))
+        return centre, spread, max(centre, 1.0) if centre >= 1.0 or centre <= 0.0 else centre
+
+    return population.derive(f"baseline.{level}", made)
 
 
 @kernel
 def _judge(
     columns: NDArray[np.float32],
-    now: NDArray[np.float32],
+    windows: tuple[NDArray[np.float32], NDArray[np.bool_]],
     past: NDArray[np.float32],
     bounds: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     prior: tuple[float, float, float, float, float],
@@ -219,6 +225,7 @@ def _judge(
 
     Where windows end with each event most rows find it as the row before them did, and cost a division and a logarithm.
     """
+    now, asked = windows
     rows, first, last = bounds
     weight, centre, spread, offset, least = prior
     for e in range(len(rows) - 1):
@@ -227,6 +234,8 @@ def _judge(
         size, lo, hi = 0, first[rows[e]], first[rows[e]]
         own, middle, width = 0.0, centre, max(spread, least)
         for r in range(rows[e], rows[e + 1]):
+            if not asked[r]:
+                continue
             if lo < first[r] or hi < last[r]:
                 size = _out(ranked, size, past, lo, min(first[r], hi))
                 size = _in(ranked, size, past, max(first[r], hi), last[r])

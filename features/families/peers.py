@@ -160,7 +160,10 @@ def _against(base: Feature, whose: str, window: str) -> tuple[Feature, ...]:
 
 
 def _strata(population: Population, level: str, least: int) -> Strata:
-    return Strata.of(population.keyed.get(f"peers.{level}"), population.histogram_of(level), least)
+    def made() -> Strata:
+        return Strata.of(population.keyed.get(f"peers.{level}"), population.histogram_of(level), least)
+
+    return population.derive(f"peers.{level}.{least}", made)
 
 
 def _per_day(timeline: Timeline, snapshots: Snapshots) -> NDArray[np.float32]:

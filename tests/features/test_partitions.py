@@ -138,6 +138,26 @@ def test_ids_used_again_in_another_partition_are_found(tmp_path):
     )
 
 
+def test_an_id_used_twice_more_in_another_partition(tmp_path):
+    """Both later uses of it are dropped, though the first of them would have kept it among its own partition's."""
+    begin, users = 1_740_787_200_000_000, [f"u{n}" for n in range(12)]
+    rows = [(user, f"x{n}", begin + n) for n, user in enumerate(users)]
+    rows += [
+        (users[0], "again", begin + 100),
+        *((user, "again", begin + 200 + n) for n, user in enumerate(users[1:] * 2)),
+    ]
+    who, ids, at = zip(*rows, strict=True)
+    times = pa.array(at, pa.timestamp("us", tz="UTC"))
+    log = EventLog.open(pa.table({"user_id": who, "event_id": ids, "ts": times}))
+    timeline, report, _ = log.read()
+    store = EventStore.create(tmp_path / "store", log.roles, partitions=8).add(log, rows=5)
+    with Partitions.over(store, FeaturePlan.for_log(timeline, log.roles)) as parts:
+        found = [parts.timeline(n) for n in range(8)]
+    assert sum(len(events) for events, _, _ in found) == report.admitted == 13
+    dropped = np.concatenate([rows for _, _, out in found for rows in out.values()])
+    assert sorted(dropped.tolist()) == list(range(13, len(rows)))
+
+
 def test_rising_ids_need_no_look(tmp_path):
     """Numbers that only rise over all pieces cannot come twice."""
     times = pa.array(1_740_787_200_000_000 + np.arange(50) * 1_000_000, pa.timestamp("us", tz="UTC"))
