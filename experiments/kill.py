@@ -380,13 +380,17 @@ def _bytes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def _tell(what: str, share: float) -> None:
+    click.echo(f"{share:4.0%}  {what}", err=True)
+
+
 @click.command()
 @click.option("--kills", type=click.IntRange(min=1), default=200, show_default=True, help="How many kills.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the moments.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
 def main(kills: int, seed: int, json_path: Path | None) -> None:
     """Kill scoring and training at random moments, and count what is wrong afterwards."""
-    found = measure(kills, seed=seed)
+    found = measure(kills, seed=seed, progress=_tell)
     text = json.dumps(found, indent=2, sort_keys=True)
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -40,11 +40,14 @@ class Codes:
 
     codes: NDArray[np.int32]
     values: pa.StringArray
+    _hashed: dict[str, NDArray[np.uint64]] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    @property
     def keys(self) -> NDArray[np.uint64]:
         """A hash of each value that is the same on every machine and in every order, uint64 of shape (n_values,)."""
-        return stable_hash(self.values)
+        if "keys" not in self._hashed:
+            self._hashed["keys"] = stable_hash(self.values)
+        return self._hashed["keys"]
 
     def code_of(self, value: str) -> int:
         """The code of a value; one that no row has if it is none of the values.
@@ -66,9 +69,9 @@ class Codes:
     def _keys_and_null(self) -> NDArray[np.uint64]:
         return np.append(self.keys, _ODD)
 
-    def take(self, rows: NDArray[np.intp]) -> Codes:
-        """The given rows, in the given order."""
-        return Codes(self.codes[rows], self.values)
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Codes:
+        """The given rows, in the given order: positions, or a mask; the values are hashed once for all of these."""
+        return Codes(self.codes[rows], self.values, self._hashed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,13 @@ from .columns import Codes, Ids, encode_ids, stable_hash, to_wall
 from .kernels import counted_out, gather, kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 __all__ = ["Arrivals", "Timeline", "content_hashes", "fingerprint_of", "sort_events"]
+
+Derived = TypeVar("Derived")
 
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SHIFT = np.uint64(29)
@@ -105,9 +107,16 @@ class Timeline:
     notes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     place: NDArray[np.float64] | None = None
     peer: Codes | None = None
+    _derived: dict[tuple[object, str], object] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.at)
+
+    def derive(self, of: object, name: str, make: Callable[[], Derived]) -> Derived:
+        """Something worked out of the events and one other object, made once and kept as long as the timeline is."""
+        if (of, name) not in self._derived:
+            self._derived[of, name] = make()
+        return cast("Derived", self._derived[of, name])
 
     @cached_property
     def wall(self) -> NDArray[np.int64]:
@@ -148,13 +157,13 @@ class Timeline:
             self,
             first=before[self.first],
             at=self.at[mask],
-            dimensions={name: Codes(codes.codes[mask], codes.values) for name, codes in self.dimensions.items()},
+            dimensions={name: codes.take(mask) for name, codes in self.dimensions.items()},
             measures={name: values[mask] for name, values in self.measures.items()},
             ids=None if self.ids is None else self.ids[mask],
             row=self.row[mask],
             notes={name: values[mask] for name, values in self.notes.items()},
             place=None if self.place is None else self.place[:, mask],
-            peer=None if self.peer is None else Codes(self.peer.codes[mask], self.peer.values),
+            peer=None if self.peer is None else self.peer.take(mask),
         )
 
     def locate(self, ids: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

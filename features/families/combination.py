@@ -126,7 +126,9 @@ class Combination:
             if not len(keys):
                 continue
             pairs = population.derive(f"combination.{basket.name}", partial(self._bits, population, basket.name))
-            slots = basket.slots(population, keys)[basket.cells(slice(begin, end))]
+            made = partial(basket.slots, population, keys)
+            slots = context.timeline.derive(population, f"combination.{basket.name}.{self.values}", made)
+            slots = slots[basket.cells(slice(begin, end))]
             _judge(columns[number * _EACH : (number + 1) * _EACH], slots, bounds, *pairs)
 
     def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
