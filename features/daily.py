@@ -186,11 +186,14 @@ def vectors_of_day(
     first = day - timedelta(days=reach_days(plan.windows))
     days = (first, day + timedelta(days=1))
     with Partitions.over(store, plan, days=days, noted=noted, since=since) as parts:
-        for partition in parts.all("day"):
+
+        def of_the_day(partition: int) -> Timeline | None:
             active = store.active(partition, day)
             wanted = active if entities is None else active.filter(pc.is_in(active, value_set=entities))
-            if len(wanted):
-                timeline = parts.timeline(partition, entities=wanted)[0]
+            return parts.timeline(partition, entities=wanted)[0] if len(wanted) else None
+
+        for partition, timeline in parts.each("day", of_the_day):
+            if timeline is not None:
                 for part, vectors in parts.vectors(timeline, population, since=since):
                     yield partition, part, vectors.between(since, until)
 

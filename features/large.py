@@ -80,8 +80,7 @@ def vectors_by_partition(
             population = parts.fit(progress=progress) if fitted is None else fitted[1]
             report, rows, entities = door_report(store, until), 0, 0
             with row_groups(output, plan_metadata(plan)) as out:
-                for partition in parts.all("vectors", progress):
-                    timeline, part, _ = parts.timeline(partition)
+                for partition, (timeline, part, _) in parts.each("vectors", parts.timeline, progress):
                     report = report.joined(part)
                     for _, built in parts.vectors(timeline, population, most_bytes=room.vectors):
                         vectors = built.between(*period)

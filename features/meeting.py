@@ -10,12 +10,14 @@ is little, since from when on news can have come is told by trouble anywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
+from .ahead import ahead
 from .columns import Codes
 from .exchange import NEVER, TROUBLE
 from .family import Annotator
@@ -99,12 +101,10 @@ class Meeting:
         """Let the families annotate each part, and send the notes to the partitions they belong to."""
         self._flush()
         troubles = np.concatenate([*self._troubles, np.empty(0, EVENT)])
-        for name in meeting_places(self.plan):
-            for part in range(self.parts):
-                path = self._path(f"{_quoted(name)}/{part}/events")
-                if path.exists():
-                    self._annotate(name, np.fromfile(path, EVENT), troubles)
-                    path.unlink()
+        places = [(name, part) for name in meeting_places(self.plan) for part in range(self.parts)]
+        for _, told in ahead(partial(self._annotated, troubles), places, most=2):
+            for partition, note, rows in told:
+                self._hold(f"told/{partition}/{_quoted(note)}.notes", rows)
         self._flush()
 
     def notes(self, partition: int, events: int) -> dict[str, NDArray[np.float32]]:
@@ -112,9 +112,15 @@ class Meeting:
         paths = sorted((self.folder / f"told/{partition}").glob("*.notes"))
         return put_back(((_named(path.stem), np.fromfile(path, TOLD)) for path in paths), events)
 
-    def _annotate(self, name: str, events: NDArray[np.void], troubles: NDArray[np.void]) -> None:
-        for partition, note, told in noted_there(self.plan, name, events, troubles, zone=self.zone):
-            self._hold(f"told/{partition}/{_quoted(note)}.notes", told)
+    def _annotated(self, troubles: NDArray[np.void], place: tuple[str, int]) -> list[tuple[int, str, NDArray[np.void]]]:
+        """What is noted at the values of a part of a dimension; its events are not needed any more then."""
+        name, part = place
+        path = self._path(f"{_quoted(name)}/{part}/events")
+        if not path.exists():
+            return []
+        told = list(noted_there(self.plan, name, np.fromfile(path, EVENT), troubles, zone=self.zone))
+        path.unlink()
+        return told
 
     def _hold(self, name: str, rows: NDArray[np.void]) -> None:
         if len(rows):

@@ -18,7 +18,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 _ALWAYS = 600 * 10**6  # the interpreter, its libraries and compiled kernels
 _LEAST = 10**9
 _SKEW = 1.5  # the fullest partition against the mean; heavier ones are told by their own size
-_SORTING = 3.0  # an event while it is sorted, against the event at rest
+_SORTING = 4.0  # an event while it is sorted, and one of the partition before at rest, against one at rest
 
 
 @dataclass(frozen=True)

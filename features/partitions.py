@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
 
+from .ahead import ahead
 from .claims import workspace
 from .fitting import fit_passes
 from .meeting import Meeting, meeting_places
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from .vectors import Vectors
 
 __all__ = ["PASSING", "Partitions", "in_parts"]
+
+Made = TypeVar("Made")
 
 PASSING = "passing-"  # what begins so in a store is deleted by the run that made it, or by the next one
 _MOST_PARTS = 256
@@ -154,8 +158,7 @@ class Partitions:
     def _met(self, meeting: Meeting, entities: pa.Array) -> dict[str, NDArray[np.float32]]:
         """What was noted on the events of some entities, partition by partition: the order of their timeline."""
         found: dict[str, list[NDArray[np.float32]]] = {}
-        for partition in self.all("meeting"):
-            timeline, _, _ = self.store.timeline(partition, *self.days, spurned=self.spurned)
+        for partition, timeline in self.each("meeting", self.read):
             mine = pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)[timeline.owner]
             for name, note in meeting.notes(partition, len(timeline)).items():
                 found.setdefault(name, []).append(note[mine])
@@ -166,8 +169,7 @@ class Partitions:
         population = Population()
         for number, learn in enumerate(fit_passes(self.plan)):
             found = Population()
-            for partition in self.all(f"learning, look {number + 1}", progress):
-                timeline = self.timeline(partition)[0]
+            for _, (timeline, _, _) in self.each(f"learning, look {number + 1}", self.timeline, progress):
                 if len(timeline):
                     found = found.merged(learn(timeline, population, threads))
             population = population.merged(found)
@@ -209,10 +211,21 @@ class Partitions:
         timeline = self.store.timeline(partition, *self.days, spurned=self.spurned)[0]
         return timeline if self.noted is None else self.noted(timeline)
 
-    def all(self, what: str, progress: Callable[[str, float], None] | None = None) -> Iterator[int]:
-        """The number of each partition that has an event, one after the other."""
-        for partition in self.store.filled:
-            yield partition
+    def each(
+        self, what: str, make: Callable[[int], Made], progress: Callable[[str, float], None] | None = None
+    ) -> Iterator[tuple[int, Made]]:
+        """The number of each partition that has an event, and what is made of it; one is made ahead.
+
+        Parameters
+        ----------
+        what : str
+            What progress is told to be of.
+        make : callable
+        progress : callable, optional
+        """
+        for partition, made in ahead(make, self.store.filled):
+            yield partition, made
+            del made
             if progress:
                 progress(what, (partition + 1) / self.store.partitions)
 
@@ -223,10 +236,10 @@ def _met(
     if since is not None and told_by_last_visits(parts.plan):
         first = since if parts.plan.windows.calendar else since - parts.plan.windows.width
         recent = Recent(meeting, parts.store, parts.days, first, parts.spurned)
-        recent.meet(parts.all("meeting", progress))
+        recent.meet(parts.store.filled)
         return recent
-    for partition in parts.all("meeting", progress):
-        meeting.bring(partition, parts.read(partition))
+    for partition, timeline in parts.each("meeting", parts.read, progress):
+        meeting.bring(partition, timeline)
     meeting.meet()
     return meeting
 
@@ -238,13 +251,13 @@ def _spurned(parts: Partitions, repeated: Repeated, progress: Callable[[str, flo
     would come in for it.
     """
     own = [np.empty(0, np.int64)]
-    for partition in parts.all("ids", progress):
-        named, clashes = _named(parts, partition)
+    for _, (named, clashes) in parts.each("ids", partial(_named, parts), progress):
         repeated.bring(named)
         own.append(clashes)
     suspects = repeated.suspects()
     if len(suspects):
-        own.append(spurned_rows((_named(parts, number)[0] for number in parts.all("ids", progress)), suspects))
+        again = parts.each("ids", partial(_named, parts), progress)
+        own.append(spurned_rows((named for _, (named, _) in again), suspects))
     return np.sort(np.concatenate(own))
 
 

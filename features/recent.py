@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import columns as col
+from .ahead import ahead
 from .exchange import NEVER
 from .kernels import counted_out, kernel
 from .meeting import EVENT, NOBODY, Meeting, meeting_places
@@ -82,8 +84,9 @@ class Recent:
         """Go through the horizon and note what the latest events see; partitions come in rising order."""
         numbers = list(partitions)
         touched = {name: self._touched(numbers, name) for name in meeting_places(self.meeting.plan)}
-        for partition in numbers:
-            self._bring(partition, touched)
+        for _, told in ahead(partial(self._telling, touched=touched), numbers):
+            for name, events in told.items():
+                self.meeting.hand_over(name, events)
         self.meeting.meet()
 
     def notes(self, partitions: Iterable[int], rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
@@ -121,8 +124,8 @@ class Recent:
             found.append(np.unique(col.encode(table[f"d:{name}"]).keys))
         return np.unique(np.concatenate(found))
 
-    def _bring(self, partition: int, touched: dict[str, NDArray[np.uint64]]) -> None:
-        """Hand over what tells the notes of a partition's latest events, and of those the rows."""
+    def _telling(self, partition: int, touched: dict[str, NDArray[np.uint64]]) -> dict[str, NDArray[np.void]]:
+        """What tells the notes of a partition's latest events, at each dimension; the rows of those are kept."""
         wanted = [f"d:{name}" for name in touched]
         table = self.store.raw(partition, *self.days, columns=(ENTITY, AT, ROW, BARE, *wanted))
         kept = admitted(table, self.store.manifest.whole, self.spurned)[0]
@@ -133,13 +136,14 @@ class Recent:
         place = np.full(len(table), NOBODY, np.uint32)
         place[recent] = np.arange(len(recent))
         visits = counted_out(who.codes, np.arange(len(at), dtype=np.uint32), len(who.values))
+        told = {}
         for name, keys in touched.items():
             codes = col.encode(table[f"d:{name}"])
             there = np.append(np.isin(codes.keys, keys), False)  # the last is that of null
             stamps = np.full(len(codes.values), -1, np.int64)
             rows = _telling(codes.codes, at, visits, (there, stamps), self.since)
-            events = _events(partition, codes, rows, (who.codes, at, place))
-            self.meeting.hand_over(name, events)
+            told[name] = _events(partition, codes, rows, (who.codes, at, place))
+        return told
 
     def _rows(self, partition: int) -> NDArray[np.int64]:
         path = self._path(partition)

@@ -187,8 +187,7 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
     """The same without ranks, which are known when all is scored; see :func:`score_partitions`."""
     ranking = Ranking(door_report(parts.store, parts.days[1]))
     with row_groups(output) as out, _maybe(vectors, model) as kept:
-        for partition in parts.all("scoring", progress):
-            timeline, report, dropped = parts.timeline(partition)
+        for partition, (timeline, report, dropped) in parts.each("scoring", parts.timeline, progress):
             ranking.read(timeline, report, dropped)
             active = _active(timeline, period[0], model)
             for events, built in parts.vectors(active, model.population, most_bytes=most_bytes, since=period[0]):

@@ -47,11 +47,14 @@ class Candidates:
         Where they stand among all windows, in the order of (hash of the entity, as_of).
     table : pyarrow.Table, k rows
         As :class:`~peculiar.serving.scoring.ScoredBatch` describes it, with the event where windows are no days.
+    rank : int64 array
+        Of all windows, 1 for the highest score of its day.
     notes : tuple of str
     """
 
     rows: NDArray[np.int64]
     table: pa.Table
+    rank: NDArray[np.int64]
     notes: tuple[str, ...]
 
 
@@ -106,7 +109,7 @@ def alerts_of(  # noqa: PLR0913 - the rules, the depth and the period are separa
         looked_at = int(_FURTHER * max(1, looked_at))
     reasons = reasons_of(model, found.scored, alerts, most, ids=found.ids)
     table = score_table(model, found.scored, alerts, rules, reasons)
-    return Candidates(found.rows, table, alerts.notes)
+    return Candidates(found.rows, table, rank, alerts.notes)
 
 
 @dataclass(frozen=True, eq=False)

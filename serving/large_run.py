@@ -204,7 +204,7 @@ def _noted(model: Model, labels: object | None) -> tuple[Callable[[Timeline], Ti
 def _write(output: Path, unranked: Path, scored: tuple[Ranking, Candidates], model: str, trace: Trace) -> str:
     """Write all rows with their ranks, and what is known of the candidates; the use is on record before it is seen."""
     ranking, found = scored
-    rank, done = ranking.ranks(), 0
+    rank, done = found.rank, 0
     with row_groups(output) as out:
         for table in row_groups_of(unranked):
             lo, hi = np.searchsorted(found.rows, [done, done + len(table)])

@@ -109,8 +109,8 @@ def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path):
         path = tmp_path / f"{partitions}-{threads}.parquet"
         store = EventStore.create(tmp_path / path.stem, log.roles, partitions=partitions).add(few, rows=500)
         with Partitions.over(store, plan, noted=noted) as parts, row_groups(path) as out:
-            for number in parts.all("vectors"):
-                for _, made in parts.vectors(parts.timeline(number)[0], population, threads=threads):
+            for _, (timeline, _, _) in parts.each("vectors", parts.timeline):
+                for _, made in parts.vectors(timeline, population, threads=threads):
                     out.write(vector_table(made))
         digests[partitions, threads] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(set(digests.values())) == 1, digests
