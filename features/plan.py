@@ -230,6 +230,7 @@ class FeaturePlan:
         threads: int | None = None,
         progress: Callable[[str, float], None] | None = None,
         since: int | None = None,
+        last: bool = False,
     ) -> Vectors:
         """Build the vectors of all snapshots, or of the latest.
 
@@ -245,6 +246,8 @@ class FeaturePlan:
         since : int, optional
             Only of windows that end after this, microseconds since 1970 UTC. Of those before them no more is built than
             what these are judged by.
+        last : bool
+            Only of each entity's last window, likewise.
 
         Raises
         ------
@@ -253,11 +256,14 @@ class FeaturePlan:
         """
         timeline = self.annotated(timeline)
         snapshots, work = snapshots_of(timeline, self.windows), _Work(self.families, population, threads, progress)
-        if since is None:
+        if since is None and not last:
             values = np.empty((len(self.features), len(snapshots)), np.float32)
             self._build(timeline, snapshots, values, work)
         else:
-            values, snapshots = self._latest(timeline, snapshots, work, snapshots.as_of > since)
+            keep = np.ones(len(snapshots), np.bool_) if since is None else snapshots.as_of > since
+            if last:
+                keep[:-1] &= snapshots.entity[1:] != snapshots.entity[:-1]
+            values, snapshots = self._latest(timeline, snapshots, work, keep)
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
         last = timeline.row[snapshots.stop - 1]
         made = (values, self.features, self.fingerprint, last)

@@ -116,9 +116,7 @@ class Pasts:
             there[rows] = alive
             left = excerpt(self.timeline, [pieces[n] for n in np.flatnonzero(alive)])
             if len(left.entity):
-                vectors = self.plan.vectors(left, model.population)
-                owner = vectors.entity.indices.to_numpy()
-                made.append(vectors.take(np.flatnonzero(np.append(np.diff(owner) != 0, True))))
+                made.append(self.plan.vectors(left, model.population, last=True))
         return there, made
 
     def scores(self, model: Model, removed: Sequence[Positions]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
-from event_logs import Event, instant, rich_log, roles, table_of, timeline_of
+from event_logs import Event, full_roles, instant, rich_log, roles, table_of, timeline_of
 
 from peculiar.errors import PlanMismatchError
 from peculiar.features.events import EventLog
@@ -232,3 +232,21 @@ def test_what_is_not_filled_is_null_and_what_came_before_is_seen():
     population = plan.fit(timeline)
     assert np.isnan(plan.vectors(timeline, population).column("idle_count_1d")).all()
     assert population.counts["idle.events"].tolist() == [len(timeline)]
+
+
+@pytest.mark.parametrize("windows", [WindowSpec(), WindowSpec("1h", "7d"), WindowSpec("event")])
+def test_the_latest_and_the_last_windows_are_rows_of_all(windows):
+    """Asked for alone, windows after an instant and each entity's last have the bits that a build of all gives them."""
+    timeline = timeline_of(rich_log(), known=full_roles())
+    plan = FeaturePlan.for_log(timeline, full_roles(), windows)
+    population = plan.fit(timeline)
+    whole, middle = plan.vectors(timeline, population), instant("2025-04-01")
+    latest = plan.vectors(timeline, population, since=middle)
+    expected = whole.take(whole.as_of > middle)
+    assert len(latest) == len(expected) > 0
+    assert latest.values.tobytes() == expected.values.tobytes()
+    ends = np.append(np.diff(whole.entity.indices.to_numpy()) != 0, True)
+    for since, rows in ((None, ends), (middle, ends & (whole.as_of > middle))):
+        last = plan.vectors(timeline, population, since=since, last=True)
+        assert last.as_of.tobytes() == whole.as_of[rows].tobytes()
+        assert last.values.tobytes() == whole.take(rows).values.tobytes()
