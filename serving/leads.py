@@ -56,6 +56,8 @@ class Standing:
         The lowest score that was an alert by rank on its day; NaN where none was.
     team, case : str
         Empty where alerts are not dealt out to teams or gathered in cases.
+    suppressed : str
+        The number and reason of the suppression that took it off the list; empty where none did.
     """
 
     score: float
@@ -67,6 +69,7 @@ class Standing:
     line: float = float("nan")
     team: str = ""
     case: str = ""
+    suppressed: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +287,7 @@ def _standing(row: Mapping[str, Any], among: int, line: float) -> Standing:
         line,
         row.get("team") or "",
         row.get("case") or "",
+        row.get("suppressed") or "",
     )
 
 
