@@ -123,6 +123,7 @@ class Dossier:
             "reasons": [
                 _reason(each) | {"values": values} for each, values in zip(lead.reasons, lead.values, strict=True)
             ],
+            "untold": lead.untold or None,
             "events": _events(lead),
             "events_named": lead.events.named,
             "events_in_window": lead.events.window,

@@ -43,7 +43,7 @@ def dossier_listing(dossier: Dossier, *, limit: int = _SHOWN) -> Iterator[Render
     yield _standing(dossier)
     yield Text(LEAD, style="italic")
     yield Text("\nWhy it stands out", style="bold")
-    yield _reasons(dossier)
+    yield _indented(lead.untold) if lead.untold else _reasons(dossier)
     yield from _history(lead.history, dossier.noun)
     yield Text("\nWhat speaks against suspicion", style="bold")
     for line in (*lead.against, *lead.doubts) or ("nothing that the model knows of; you may know more",):
