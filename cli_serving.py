@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVING_VERBS"]
 
+_BUDGET = click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
+_FDR = click.option(
+    "--fdr", type=float, help="Alert so that about this share of alerts is false, instead of by budget."
+)
+
 
 @click.command()
 @click.argument("events")
@@ -31,8 +36,8 @@ __all__ = ["SERVING_VERBS"]
 )
 @LABELS
 @CONFIG
-@click.option("--budget", help="Alerts that can be read in a day; as the settings say, else 100/day.")
-@click.option("--fdr", type=float, help="Alert so that about this share of alerts is false, instead of by budget.")
+@_BUDGET
+@_FDR
 @click.option(
     "--since", type=click.DateTime(), help="First day to score; by default the day after a dataset's last, or all."
 )
@@ -136,6 +141,8 @@ def _into_dataset(request: ScoringRequest, store: Store) -> WrittenDataset:
 )
 @LABELS
 @CONFIG
+@_BUDGET
+@_FDR
 @click.option("--reasons", type=click.IntRange(min=1), default=5, show_default=True, help="Reasons at most.")
 @click.option("--limit", type=click.IntRange(min=1), default=15, show_default=True, help="Events shown at most.")
 @HOME
@@ -143,7 +150,8 @@ def _into_dataset(request: ScoringRequest, store: Store) -> WrittenDataset:
 def explain(**options: Any) -> None:
     """Print the dossier of USER at a date: why it stands out, what exactly it did, and what speaks against suspicion.
 
-    Each use is on record, with the name.
+    Whether it was an alert goes by the rules of score: give the same settings, and the same --budget or --fdr. Each
+    use is on record, with the name.
     """
     from rich.console import Console
 
@@ -157,7 +165,7 @@ def explain(**options: Any) -> None:
         raise ConfigError("expected --events, the log that holds the day and the weeks before it, got none")
     names = {"entity": "user", "at": "at", "events": "events", "model_uri": "model_uri", "labels": "labels"}
     given = {name: options[option] for name, option in names.items()}
-    rules = load_config(options["config_path"]).alert_rules()
+    rules = load_config(options["config_path"]).alert_rules(budget=options["budget"], fdr=options["fdr"])
     request = DossierRequest(**given, reasons=options["reasons"], rules=rules)
     with progress_bar("explaining") as progress:
         dossier = explain_entity(request, open_store(options["home"]), progress=progress)

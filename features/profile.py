@@ -62,6 +62,8 @@ class EventProfile:
         By how many entities those values were had that at least 2 % of the events have.
     names : mapping of str to str
         What those hashes stand for; known while the events are there, and never written down.
+    hours : int64 array of shape (n_actions + 1, SLOTS), or None
+        Events of each action by the half hour of the day; None for a profile that was kept before this was counted.
     """
 
     actions: tuple[str, ...]
@@ -78,6 +80,7 @@ class EventProfile:
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     holders: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    hours: NDArray[np.int64] | None = None
 
     @property
     def total(self) -> int:
@@ -101,6 +104,7 @@ class EventProfile:
             "constant": dict(self.constant),
             "values": {name: dict(counts) for name, counts in self.values.items()},
             "holders": {name: dict(counts) for name, counts in self.holders.items()},
+            "hours": None if self.hours is None else [_text(row) for row in self.hours],
         }
 
     @classmethod
@@ -114,7 +118,9 @@ class EventProfile:
         blanks = {name: np.array(counts, np.int64) for name, counts in plain["blanks"].items()}
         columns = (blanks, amounts, plain["constant"], plain["values"], plain["holders"])
         counted = (day, events, active, slots, by_action, plain["repeats"])
-        return cls(tuple(plain["actions"]), plain["entities"], *counted, *columns)
+        kept = plain.get("hours")
+        hours = None if kept is None else np.array([_numbers(row) for row in kept], np.int64)
+        return cls(tuple(plain["actions"]), plain["entities"], *counted, *columns, hours=hours)
 
 
 def profile_of(
@@ -164,6 +170,7 @@ def profile_of(
         values={name: counts for name, (counts, _) in tables.items()},
         holders={name: _holders(codes, timeline, rows) for name, codes in timeline.dimensions.items()},
         names={key: name for _, names in tables.values() for key, name in names.items()},
+        hours=np.bincount(done * SLOTS + slot % SLOTS, minlength=kinds * SLOTS).reshape(kinds, SLOTS),
     )
 
 

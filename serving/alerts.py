@@ -109,6 +109,22 @@ class AlertRules:
             return self.teams[team]
         return _BUDGET if self.budget is None and self.fdr is None else self.budget
 
+    def told(self, team: str = "") -> str:
+        """How many become alerts on a day, of a team or of those without one, in words.
+
+        Examples
+        --------
+        >>> AlertRules(budget=20).told(), AlertRules(fdr=0.1).told()
+        ('20 alerts a day', 'as many alerts a day as leave about 10 % of them false')
+        """
+        limit = self.limit(team or None)
+        own = f" for team {team}" if team in self.teams else " for all who are of no team with its own"
+        whose = own if self.teams else ""
+        if self.fdr is None:
+            return f"{limit:,} alerts a day{whose}"
+        most = "" if limit is None else f", {limit:,} at most{whose}"
+        return f"as many alerts a day as leave about {100 * self.fdr:g} % of them false{most}"
+
     def check(self, model: Model) -> None:
         """Refuse what this model cannot do.
 

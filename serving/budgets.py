@@ -147,6 +147,12 @@ def budget_listing(played: PlayedBudgets) -> Iterator[RenderableType]:
         "alerts, cases begun and alerts by chance (at most, as calibrated) a day; line: median of the lowest score that"
         " is an alert; precision and recall with 95 % intervals over entities"
     )
+    if any(each.empty for each in told.settings):
+        yield Text(
+            "note: some places stay empty: the next in rank share the lowest score of their day and are more than there"
+            " are places, so that none of them is an alert, as in scoring",
+            "yellow",
+        )
 
 
 def _scored(request: BudgetRequest, store: Store, roles: Roles) -> tuple[Played, str]:

@@ -7,7 +7,7 @@ behaviour: each one is on record.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ..features.events import EventLog
 from ..features.snapshots import snapshots_of
 from ..training.asides import days_of
 from ..training.references import load
+from .alerts import AlertRules
 from .examined import examine
 from .leads import leads_of, local, noun_of, odds
 from .scoring import score_batch
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ..training.model import Model
     from ..training.references import LoadedModel
     from ..training.store import Store
-    from .alerts import AlertRules
     from .leads import Lead
     from .scoring import ScoredBatch
 
@@ -60,8 +60,9 @@ class DossierRequest:
         A path, glob, frame, or anything that speaks Arrow; with the horizon before the day.
     model_uri : str
         As :class:`~peculiar.serving.batch.ScoringRequest` has it.
-    rules : AlertRules, optional
-        To say whether it was an alert; 100 a day by default.
+    rules : AlertRules
+        To say whether it was an alert, and what would have made it none: those that its day was scored by. 100 a day
+        by default.
     reasons : int
         How many at most.
     labels : object, optional
@@ -72,7 +73,7 @@ class DossierRequest:
     at: datetime
     events: object
     model_uri: str
-    rules: AlertRules | None = None
+    rules: AlertRules = field(default_factory=AlertRules)
     reasons: int = 5
     labels: object | None = None
 
@@ -92,6 +93,8 @@ class Dossier:
         The zone of all times; what a window is called: "days", "hours", "windows".
     notes : tuple of str
         What scoring had to say of the data.
+    rule : str
+        What became an alert on its day, of its team, in words.
     """
 
     lead: Lead
@@ -102,6 +105,7 @@ class Dossier:
     zone: str
     noun: str
     notes: tuple[str, ...] = ()
+    rule: str = field(default_factory=AlertRules().told)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -115,9 +119,11 @@ class Dossier:
             "event": lead.event or None,
             "standing": standing,
             "p_value_in_words": odds(lead.standing.p, self.noun),
+            "rule": self.rule,
             "reasons": [
                 _reason(each) | {"values": values} for each, values in zip(lead.reasons, lead.values, strict=True)
             ],
+            "untold": lead.untold or None,
             "events": _events(lead),
             "events_named": lead.events.named,
             "events_in_window": lead.events.window,
@@ -146,6 +152,8 @@ def explain_entity(
         If there is no such model, or its files are not those that were registered.
     SchemaError
         If the events lack a column, do not know the entity, or have no window of it on that day.
+    ConfigError
+        If the rules do not fit the model; see :meth:`~peculiar.serving.alerts.AlertRules.check`.
     """
     loaded = load(store, request.model_uri)
     model = loaded.model
@@ -165,6 +173,7 @@ def explain_entity(
         zone=model.plan.roles.time_zone,
         noun=noun_of(model),
         notes=batch.report.notes,
+        rule=request.rules.told(lead.standing.team),
     )
     _on_record(loaded, dossier, request, store)
     return dossier
@@ -257,6 +266,7 @@ def _on_record(loaded: LoadedModel, dossier: Dossier, request: DossierRequest, s
         "entity": lead.entity,
         "window": [local(instant, "UTC").isoformat() for instant in (lead.since, lead.as_of)],
         "asked": request.at.isoformat(),
+        "rules": request.rules.to_dict(),
     }
     use = Use(
         verb="explain",

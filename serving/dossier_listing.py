@@ -43,7 +43,7 @@ def dossier_listing(dossier: Dossier, *, limit: int = _SHOWN) -> Iterator[Render
     yield _standing(dossier)
     yield Text(LEAD, style="italic")
     yield Text("\nWhy it stands out", style="bold")
-    yield _reasons(dossier)
+    yield _indented(lead.untold) if lead.untold else _reasons(dossier)
     yield from _history(lead.history, dossier.noun)
     yield Text("\nWhat speaks against suspicion", style="bold")
     for line in (*lead.against, *lead.doubts) or ("nothing that the model knows of; you may know more",):
@@ -83,7 +83,9 @@ def _standing(dossier: Dossier) -> Text:
     place = f"number {standing.rank:,} of the {standing.among:,} windows of its day, 1 being the oddest"
     alert = "an alert" if standing.pick == "rank" else "drawn at random" if standing.pick else "no alert"
     line = "" if math.isnan(standing.line) else f"; the day's alerts begin at {standing.line:.2f}"
-    said = [f"{place}: {alert}", odds(standing.p, dossier.noun), f"score {standing.score:.2f}{line}"]
+    said = [f"{place}: {alert}", f"the rule: {dossier.rule}"]
+    said += [f"taken off the list by suppression {standing.suppressed}"] if standing.suppressed else []
+    said += [odds(standing.p, dossier.noun), f"score {standing.score:.2f}{line}"]
     said += [f"team {standing.team}"] if standing.team else []
     said += [f"case {standing.case}"] if standing.case else []
     return Text("\n".join(f"  {each}" for each in said))

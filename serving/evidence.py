@@ -8,6 +8,7 @@ same values again. If it stands even so, the reasons say that they are weak.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..training.packaging import EVIDENCE
 from .pasts import Pasts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -82,12 +83,16 @@ def weighed(  # noqa: PLR0913 - what events are called is a question of its own
     return [[replace(reason, ids=tuple(next(pieces))) for reason in reasons] for reasons in told]
 
 
-def columns(reasons: Sequence[Sequence[Reason] | None]) -> dict[str, pa.Array]:
+def columns(
+    reasons: Sequence[Sequence[Reason] | None], without: Mapping[int, str] = MappingProxyType({})
+) -> dict[str, pa.Array]:
     """The columns ``reasons`` (sentences) and ``evidence`` of a table of scores; null where no reasons were asked for.
 
     Parameters
     ----------
     reasons : sequence of n sequences of Reason, or None
+    without : mapping of int to str
+        Of rows that have no reason why none can be told: the one sentence in the place of reasons.
 
     Returns
     -------
@@ -96,6 +101,7 @@ def columns(reasons: Sequence[Sequence[Reason] | None]) -> dict[str, pa.Array]:
         the first two hundred.
     """
     texts = [None if told is None else [reason.text for reason in told] for told in reasons]
+    texts = [[without[row]] if row in without else said for row, said in enumerate(texts)]
     return {
         "reasons": pa.array(texts, pa.list_(pa.string())),
         "evidence": pa.array([None if told is None else list(map(_plain, told)) for told in reasons], EVIDENCE),

@@ -36,6 +36,8 @@ _CONSTANT, _VARIED = 0.999, 0.95
 _LEAST, _SOURCE = 100, 0.02
 _HOLDERS = 20
 _STILL = 0.3  # of what was common in training: on a quiet Sunday other people may make half of it
+_LUCK, _HALF_HOUR = 20.0, 30.0  # of log-likelihood, for people are not alike: plain weeks gain up to 23 by half an hour
+_LEFT = 0.4
 _SILENT = 12.0  # events due where there are none: once in 160,000 times by chance, if events come one by one
 _BURSTS = 2.0  # times what a long silence of the training itself would have had: people come in bursts
 
@@ -264,32 +266,86 @@ def expected_slots(then: EventProfile, day: NDArray[np.int64]) -> NDArray[np.flo
 
 
 def _clock(then: EventProfile, now: EventProfile) -> list[Finding]:
-    """A clock that is off: the day's curve fits that of the training only when it is turned by whole half hours."""
-    turned, gain, fit = _turned(then, now.day, now.slots.sum(axis=0))
-    if not turned:
+    """A clock that is off: the day's curve fits that of the training only when it is turned by whole half hours.
+
+    What it gains by the turn has to be more than luck, and twice what any stretch of the training itself gains when it
+    is held against the rest of it. Turned, it has to fit as well as such a stretch fits as it is: habits that changed
+    do not move the whole day in one piece. Odd half hours are told only where they gain plainly more than the nearest
+    hour, and leave little of the misfit.
+    """
+    found, length = _turned(then, now), len(now.day)
+    if not found.turn or found.gain < _LUCK:
         return []
-    weeks = [slice(at, at + len(now.day)) for at in range(0, len(then.day) - len(now.day) + 1, max(1, len(now.day)))]
-    natural = max((_turned(then, then.day[week], then.slots[week].sum(axis=0))[1] for week in weeks), default=0.0)
-    if gain * now.total < 20 or gain < 2 * natural or fit > 0.4:
+    begins = range(0, len(then.day) - length + 1, max(1, length))
+    own = [_turned(*_apart(then, slice(begin, begin + length))) for begin in begins]
+    gain, misfit = (max((getattr(each, name) / each.events for each in own), default=0.0) for name in ("gain", "as_is"))
+    alike = found.turn % 2 == 0 and found.left <= misfit * found.events
+    if found.gain < 2 * gain * found.events or not (alike or found.left <= _LEFT * found.as_is):
         return []
+    turned = found.turn
     hours = f"{abs(turned) / 2:g} hour{'s' if abs(turned) != 2 else ''}"
     what = f"the hours of the day lie {hours} {'later' if turned > 0 else 'earlier'} than in training, in one piece"
     todo = "Compare the time zone of times written now with that of the training, or a change to summer time."
     return [Finding("fault", "clock", what, "high" if abs(turned) > 2 else "fair", todo)]
 
 
-def _turned(then: EventProfile, day: NDArray[np.int64], slots: NDArray[np.int64]) -> tuple[int, float, float]:
-    """The best turn in half hours, what it gains in log-likelihood an event, and how much misfit it leaves."""
-    expected = expected_slots(then, day).sum(axis=0)
+@dataclass(frozen=True)
+class _Turned:
+    """The best turn of a day's curve in half hours, and what it gains, in log-likelihood of all events.
+
+    ``as_is`` and ``left`` are the misfit without it and with it: how far the curve that fits best is ahead, less what
+    it owes to luck.
+    """
+
+    turn: int
+    gain: float
+    as_is: float
+    left: float
+    events: int
+
+
+def _turned(then: EventProfile, now: EventProfile) -> _Turned:
+    """Hold the half hours of a day against the training's, at every turn."""
+    slots = now.slots.sum(axis=0)
+    expected = expected_slots(then, now.day).sum(axis=0) * _mixed(then, now)
     smooth = expected + np.roll(expected, 1) + np.roll(expected, -1) + 1e-3 * expected.sum() / SLOTS
-    usual, total = np.log(smooth / smooth.sum()), max(1, int(slots.sum()))
-    turns = range(-SLOTS // 2 + 1, SLOTS // 2 + 1)
-    likely = np.array([slots @ np.roll(usual, turn) for turn in turns]) / total
-    share = slots[slots > 0] / total
-    best, same = int(likely.argmax()), float(likely[SLOTS // 2 - 1])
-    noise = (SLOTS - 1) / (2 * total)
-    misfit = [float(share @ np.log(share)) - value - noise for value in (float(likely[best]), same)]
-    return turns[best], float(likely[best]) - same, max(0.0, misfit[0]) / max(misfit[1], 1e-9)
+    usual, events = np.log(smooth / smooth.sum()), max(1, int(slots.sum()))
+    turns = np.arange(-SLOTS // 2 + 1, SLOTS // 2 + 1)
+    likely = np.array([slots @ np.roll(usual, turn) for turn in turns])
+    best = int(likely.argmax())
+    hour = int(np.where(turns % 2 == 0, likely, -np.inf).argmax())
+    best = hour if likely[best] - likely[hour] < _HALF_HOUR else best
+    most = float(slots[slots > 0] @ np.log(slots[slots > 0] / events)) - (SLOTS - 1) / 2
+    same = float(likely[SLOTS // 2 - 1])
+    gain, left = float(likely[best]) - same, most - float(likely[best])
+    return _Turned(int(turns[best]), gain, most - same, max(0.0, left), events)
+
+
+def _mixed(then: EventProfile, now: EventProfile) -> NDArray[np.float64]:
+    """How much more there is of each half hour, as each action has its hours, for other shares of the actions.
+
+    One everywhere where the training did not keep the hours of actions. An action that it did not know has everyone's.
+    """
+    if then.hours is None or now.hours is None or then.actions != now.actions:
+        return np.ones(SLOTS)
+    whole = then.hours.sum(axis=0)
+    known = np.where(then.hours.sum(axis=1, keepdims=True) > 0, then.hours, whole)
+    curves = known / np.maximum(1, known.sum(axis=1, keepdims=True))
+    was, there = (hours.sum(axis=1) / max(1, int(hours.sum())) for hours in (then.hours, now.hours))
+    least = 1e-3 / SLOTS
+    ratio: NDArray[np.float64] = (there @ curves + least) / (was @ curves + least)
+    return ratio
+
+
+def _apart(then: EventProfile, days: slice) -> tuple[EventProfile, EventProfile]:
+    """The training without some of its days, and these days, as far as their hours go."""
+    rest = np.ones(len(then.day), np.bool_)
+    rest[days] = False
+
+    def of(chosen: NDArray[np.bool_]) -> EventProfile:
+        return replace(then, day=then.day[chosen], events=then.events[chosen], slots=then.slots[chosen], hours=None)
+
+    return of(rest), of(~rest)
 
 
 def _holes(then: EventProfile, now: EventProfile, days: tuple[int, int]) -> list[Finding]:

@@ -18,6 +18,7 @@ from ..training.asides import days_of
 from .examined import is_low, places_of
 from .history import histories_of
 from .named import values_behind
+from .reasons import untold
 from .weakening import doubts, weakening
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Standing:
         The lowest score that was an alert by rank on its day; NaN where none was.
     team, case : str
         Empty where alerts are not dealt out to teams or gathered in cases.
+    suppressed : str
+        The number and reason of the suppression that took it off the list; empty where none did.
     """
 
     score: float
@@ -67,6 +70,7 @@ class Standing:
     line: float = float("nan")
     team: str = ""
     case: str = ""
+    suppressed: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +128,8 @@ class Lead:
         The smallest change that would have made it no alert; empty where none was looked for.
     values : tuple of str
         Of each reason which values of a dimension it is about; empty where it is about none.
+    untold : str
+        Why no reason can be told; empty where there is one.
     """
 
     entity: str
@@ -139,6 +145,7 @@ class Lead:
     doubts: tuple[str, ...] = ()
     change: str = ""
     values: tuple[str, ...] = ()
+    untold: str = ""
 
 
 def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of that
@@ -179,6 +186,8 @@ def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of th
     histories = histories_of(model, batch.timeline, chosen, reasons)
     against = weakening(model, batch, rows, reasons)
     noun, features = noun_of(model), {feature.name: feature for feature in model.plan.features}
+    silent = np.array([n for n, told in enumerate(reasons) if not told], np.intp)
+    why = dict(zip(silent.tolist(), untold(model, chosen.take(silent)), strict=True)) if len(silent) else {}
     entity, event = chosen.entity.dictionary_decode().to_pylist(), _last_events(batch, rows)
     return [
         Lead(
@@ -195,6 +204,7 @@ def leads_of(  # noqa: PLR0913 - what was scored, what of it, and how much of th
             doubts(standings[n], reasons[n], noun),
             changes[n] if changes else "",
             tuple(values_behind(batch.timeline, features, reason) for reason in reasons[n]),
+            why.get(n, ""),
         )
         for n in range(len(rows))
     ]
@@ -284,6 +294,7 @@ def _standing(row: Mapping[str, Any], among: int, line: float) -> Standing:
         line,
         row.get("team") or "",
         row.get("case") or "",
+        row.get("suppressed") or "",
     )
 
 

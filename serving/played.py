@@ -41,6 +41,8 @@ class Played:
     confirmed : bool array of shape (n,)
     weight : float64 array of shape (n,)
         How many windows each one whose truth is known stands for, 0 where nothing is known.
+    hidden : bool array of shape (n,)
+        Windows that a suppression took off the list: they take no place, and trouble among them is missed.
     """
 
     entity: pa.Array
@@ -49,6 +51,7 @@ class Played:
     p_value: NDArray[np.float64] | None
     confirmed: NDArray[np.bool_]
     weight: NDArray[np.float64]
+    hidden: NDArray[np.bool_]
 
     @classmethod
     def judged(cls, table: pa.Table) -> Self:
@@ -73,14 +76,12 @@ class Played:
             _p_values(table),
             table["confirmed"].fill_null(False).to_numpy(),
             known.astype(np.float64),
+            np.zeros(len(table), np.bool_),
         )
 
     @classmethod
     def scored(cls, table: pa.Table, labels: Labels | None, *, zone: str, whole: bool = False) -> Self:
         """The windows of a file of scores, and what was found out about them since.
-
-        Windows that a suppression took off the list get a score below all others and a p-value of 1, so that they are
-        the last to take a place; trouble among them is trouble that is missed.
 
         Parameters
         ----------
@@ -114,11 +115,10 @@ class Played:
             chance = table["chance"].fill_null(1.0).to_numpy()
             confirmed, weight = truth.confirmed, np.where(truth.reviewed, 1.0 / chance, 0.0)
             weight = np.ones(len(since)) if whole else weight
-        day, score, p = to_wall(as_of - 1, zone) // _DAY, table["score"].to_numpy(), _p_values(table)
-        if "suppressed" in table.column_names and (hidden := table["suppressed"].is_valid().to_numpy()).any():
-            score = np.where(hidden, score.min() - 1.0, score)
-            p = None if p is None else np.where(hidden, 1.0, p)
-        return cls(entity, day, score, p, confirmed, weight)
+        day, score = to_wall(as_of - 1, zone) // _DAY, table["score"].to_numpy()
+        suppressed = "suppressed" in table.column_names
+        hidden = table["suppressed"].is_valid().to_numpy() if suppressed else np.zeros(len(since), np.bool_)
+        return cls(entity, day, score, _p_values(table), confirmed, weight, hidden)
 
 
 def _p_values(table: pa.Table) -> NDArray[np.float64] | None:

@@ -1,7 +1,9 @@
 """Reasons: what was seen, what is usual for the entity, what is usual for everyone, in words.
 
 A detector says how much each feature moved the score. Features that judge the same thing (a count, its z, its ratio)
-are one reason, told by the plain number; the family that speaks loudest comes first. Of numbers that go together
+are one reason, told by the plain number; the family that speaks loudest comes first. What has no words of its own (the
+sine of the hour, the burstiness of gaps) counts for what it is about, and the reason says that the score goes by it. Of
+numbers that go together
 (rides, vehicles ridden, pauses between them) a detector may use any one, so those that carry next to nothing of the
 score come last, in the order of how far they are from what is usual, even if it lowered the score by next to nothing.
 """
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ..training.detector import Contributions
     from ..training.model import Model
 
-__all__ = ["Reason", "explain"]
+__all__ = ["Reason", "explain", "untold"]
 
 _BATCH = 2048
 _UNREMARKABLE = (0.05, 0.95)  # what lies between these quantiles of everyone's is not what a reader wants told first
@@ -32,6 +34,7 @@ _LIGHT = 0.05  # of all that raised the score: which of many numbers that go tog
 _RAREST = 2.0**-20
 _PART = 0.1  # of the loudest feature's part: one that carries less is not what a reason is about
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_NO_REASON = "no reason can be told"
 _WHOLE = ("events", "values", "windows", "days", "entities", "cells")
 
 
@@ -95,7 +98,8 @@ def explain(model: Model, vectors: Vectors, *, most: int = 3) -> list[list[Reaso
     Returns
     -------
     list of n lists of Reason
-        Shorter where fewer features raised the score.
+        Shorter where fewer subjects raised the score. Where none did on the whole, those are told of which a part did,
+        with what that part carries. Empty where there is nothing to tell; see :func:`untold`.
     """
     teller = _Teller(model, vectors)
     reasons: list[list[Reason]] = []
@@ -104,6 +108,30 @@ def explain(model: Model, vectors: Vectors, *, most: int = 3) -> list[list[Reaso
         contributions = model.detector.contributions(part)
         reasons += [teller.tell(contributions, row, lo + row, most) for row in range(len(part))]
     return reasons
+
+
+def untold(model: Model, vectors: Vectors) -> list[str]:
+    """Of each row without a reason why none can be told, in words.
+
+    Parameters
+    ----------
+    model : Model
+    vectors : Vectors of n rows
+        Rows for which :func:`explain` finds nothing.
+
+    Returns
+    -------
+    list of n str
+    """
+    said = []
+    for row in model.detector.contributions(vectors).values:
+        loudest = int(row.argmax()) if len(row) else 0
+        if not (row > 0.0).any():
+            said.append(f"{_NO_REASON}: nothing about it raised the score")
+            continue
+        feature = vectors.features[loudest]
+        said.append(f"{_NO_REASON}: what raised the score says nothing of what was done ({_meaning(feature)})")
+    return said
 
 
 class _Teller:
@@ -130,15 +158,17 @@ class _Teller:
         self.able = {
             subject: [n for n in about if n in numbers and self.told[n]] for subject, about in self.about.items()
         }
+        self.tellable = np.array([bool(self.able[subject]) for subject in self.subjects])
         self.noun = {"1d": "days", "1h": "hours"}.get(model.plan.windows.every, "windows")
 
     def tell(self, contributions: Contributions, row: int, position: int, most: int) -> list[Reason]:
-        parts = np.where(self.told, contributions.values[row], 0.0)
+        parts = np.where(self.tellable, contributions.values[row], 0.0)
+        weights = self._weights(parts)
+        if not any(weight > 0.0 for weight in weights.values()):
+            parts = np.maximum(parts, 0.0)
+            weights = self._weights(parts)
         numbers = np.zeros(len(self.number))
         np.add.at(numbers, self.number, parts)
-        weights: dict[str, float] = {}
-        for n in np.flatnonzero(parts):
-            weights[self.subjects[n]] = weights.get(self.subjects[n], 0.0) + parts[n]
         loud = {self.subjects[n] for n in np.flatnonzero((self.families == contributions.family[row]) & (parts > 0.0))}
         light = _LIGHT * sum(max(0.0, weight) for weight in weights.values())
         chosen = {
@@ -157,6 +187,13 @@ class _Teller:
         first = next((subject for subject in by_weight if subject in loud and subject not in plain), None)
         order = sorted(by_weight, key=lambda subject: subject != first)
         return [self._reason(chosen[subject], position, weights[subject], parts) for subject in order[:most]]
+
+    def _weights(self, parts: NDArray[np.float64]) -> dict[str, float]:
+        """What each subject carries."""
+        weights: dict[str, float] = {}
+        for n in np.flatnonzero(parts):
+            weights[self.subjects[n]] = weights.get(self.subjects[n], 0.0) + parts[n]
+        return weights
 
     def _worth_telling(self, subject: str, numbers: NDArray[np.float64], position: int) -> int:
         """Of numbers that raised the score, and plain quantities: the remarkable, the plain, then the weightiest."""
@@ -204,7 +241,7 @@ class _Teller:
             family=str(self.families[speaks]),
             feature=feature.name,
             weight=float(weight),
-            text=self._sentence(feature, (seen, usual, everyone), high=high),
+            text=self._sentence(feature, (seen, usual, everyone), high=high) + self._goes_by(speaks, row),
             seen=seen,
             usual=usual,
             everyone=everyone,
@@ -236,11 +273,27 @@ class _Teller:
             said.append(f"99 of 100 {self.noun} {side} {say(everyone, feature.unit)}")
         return "; ".join(said)
 
+    def _goes_by(self, number: int, row: int) -> str:
+        """What the score goes by, where that has no words of its own and is not what is told."""
+        feature, value = self.vectors.features[number], float(self.vectors.values[number, row])
+        if self.told[number]:
+            return ""
+        return f"; the score goes by this: {feature.null if np.isnan(value) else _valued(feature, value)}"
+
     def _quantile(self, name: str, share: float) -> float:
         """Of everyone's; each is asked for often, and is a sum over a whole histogram."""
         if (name, share) not in self.quantiles:
             self.quantiles[name, share] = self.model.population.quantile(name, share)
         return self.quantiles[name, share]
+
+
+def _meaning(feature: Feature) -> str:
+    meaning = feature.meaning.rstrip(".")
+    return meaning[:1].lower() + meaning[1:]
+
+
+def _valued(feature: Feature, value: float) -> str:
+    return f"{_meaning(feature)}: {say(value, feature.unit)}"
 
 
 def say(value: float, unit: str) -> str:

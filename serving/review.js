@@ -127,7 +127,7 @@
       make("h2", { tabindex: "-1" }, lead.e), make("p", { class: "facts" }, [lead.w, ...facts].join(" · ")),
       make("div", { class: "decide", role: "group", "aria-label": "Verdict" }, ...buttons, note),
       make("h3", {}, "Why it stands out"),
-      lead.why.length ? make("ol", { class: "reasons" }, ...lead.why.map(reason)) : make("p", {}, "Nothing about it is odd."),
+      lead.why.length ? make("ol", { class: "reasons" }, ...lead.why.map(reason)) : make("p", {}, `${lead.un.charAt(0).toUpperCase()}${lead.un.slice(1)}.`),
       ...history(lead),
       make("h3", {}, "What speaks against suspicion"),
       lead.no.length ? make("ul", { class: "against" }, ...lead.no.map((line) => make("li", {}, line)))

@@ -99,6 +99,7 @@ def _lead(lead: Lead, zone: str, noun: str, words: _Words, *, blind: bool) -> di
             _reason(reason, blind=blind, low=low) | {"q": values}
             for reason, low, values in zip(lead.reasons, lead.low, lead.values, strict=True)
         ],
+        "un": lead.untold,
         "h": _history(lead.history),
         "ev": _events(lead.events, to_wall(np.array([lead.since]), zone)[0], zone, words),
         "no": list(lead.against) if blind else [*lead.against, *lead.doubts],

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from ..training.verdicts import CUT
 from .cases import case_ids, open_cases
 from .evidence import columns
+from .reasons import untold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from ..features.vectors import Vectors
     from ..training.model import Model
     from .alerts import AlertRules, Alerts, Scored
     from .reasons import Reason
@@ -57,7 +59,7 @@ def score_table(
             "team": pa.nulls(rows, pa.string()) if alerts.team is None else alerts.team.cast(pa.string()),
             "case": _cases(model, entity, scored.day, alerts, rules),
             "suppressed": _suppressed(alerts, rules),
-            **_told(reasons, rows),
+            **_told(model, vectors, reasons),
         },
         metadata={CUT: vectors.cut},
     )
@@ -75,7 +77,10 @@ def _suppressed(alerts: Alerts, rules: AlertRules) -> pa.Array:
     return labels.take(pa.array(alerts.suppressed - 1, mask=alerts.suppressed == 0))
 
 
-def _told(reasons: Mapping[int, Sequence[Reason]], rows: int) -> dict[str, pa.Array]:
-    """The columns that tell reasons, null in rows that have none told."""
-    said = [reasons.get(row) for row in range(rows)]
-    return {"family": pa.array([told[0].family if told else None for told in said], pa.string()), **columns(said)}
+def _told(model: Model, vectors: Vectors, reasons: Mapping[int, Sequence[Reason]]) -> dict[str, pa.Array]:
+    """The columns that tell reasons, null in rows that have none told; where there are none, why so."""
+    said = [reasons.get(row) for row in range(len(vectors))]
+    family = pa.array([told[0].family if told else None for told in said], pa.string())
+    silent = np.array([row for row, told in enumerate(said) if told is not None and not told], np.intp)
+    without = dict(zip(silent.tolist(), untold(model, vectors.take(silent)), strict=True)) if len(silent) else {}
+    return {"family": family, **columns(said, without)}

@@ -86,10 +86,11 @@ class ScoredBatch:
         an alert), chance (how likely it was to be one: 1 by rank; a random pick's own), team (whose
         it is, by the rules' column), case (which of the entity's cases an alert by rank is of: its name and the day it
         began), suppressed (the number and reason of the suppression that took it off the list), family (which speaks
-        loudest), reasons (list of str), evidence (list of struct, one a reason: its numbers, the count and the ids of
-        its events, and whether it is weak, see :func:`~peculiar.serving.evidence.columns`). Pick, chance, family,
-        reasons and evidence are null where there is no alert, the last three also where none were asked for. Windows
-        that are no days or hours have the id of their last event after as_of (``event_row`` if the log has no ids).
+        loudest), reasons (list of str; one sentence that says why, if none can be told), evidence (list of struct, one
+        a reason: its numbers, the count and the ids of its events, and whether it is weak, see
+        :func:`~peculiar.serving.evidence.columns`; empty if no reason can be told). Pick, chance, family, reasons and
+        evidence are null where there is no alert, the last three also where none were asked for. Windows that are no
+        days or hours have the id of their last event after as_of (``event_row`` if the log has no ids).
     vectors : Vectors
         The vectors behind the rows, in the same order.
     report : DataReport

@@ -1,15 +1,17 @@
 """What another budget would bring: alerts and cases a day, how many of them are right, and how much is missed.
 
 Each budget is played through on windows that were scored already: those that a version was judged on, or a later file
-of scores. What is confirmed there gives precision and recall. The calibration gives a second answer, which needs no
-labels: of normal windows a share of at most p scores as high as one with the p-value p, so of a day's windows so many
-are above the line by chance. It holds as long as nothing drifts.
+of scores. Places are given out by the lists that scoring fills, so that a budget raises what it would have raised
+there: none at the lowest score of a day, if others of that score get no place. What is confirmed gives precision and
+recall. The calibration gives a second answer, which needs no labels: of normal windows a share of at most p scores as
+high as one with the p-value p, so of a day's windows so many are above the line by chance. It holds as long as nothing
+drifts.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -17,8 +19,10 @@ import numpy as np
 from ..errors import ConfigError
 from ..training.calibration import alerts_at_rate
 from ..training.metrics import RESAMPLES, Interval, redrawn
-from .alert_kernels import found_within, reached
+from .alert_kernels import found_within
+from .alert_lists import Lists
 from .cases import GAP, case_ids
+from .picks import Exploration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +55,8 @@ class Expected:
         95 % over redrawn entities; NaN where nothing is known.
     false_alerts : float
         At most so many alerts a day are by chance, by the calibration; NaN without one.
+    empty : float
+        Windows a day that get no place, since they have the lowest score of their day and others of it would get none.
     """
 
     by: Literal["budget", "fdr"]
@@ -61,6 +67,7 @@ class Expected:
     precision: Interval
     recall: Interval
     false_alerts: float
+    empty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,10 @@ def what_if(
 
     Notes
     -----
-    With a budget an interval plays each redraw through anew, so that the budget stays what it is; copies of an entity
-    are so many entities. With a rate the alerts stay those of the whole, and are redrawn with their entities.
+    Of windows at the lowest score of their day none is an alert if there are more of them than places: see
+    :meth:`~peculiar.serving.alert_lists.Lists.unraised`. With a budget an interval plays each redraw through anew, so
+    that the budget stays what it is; copies of an entity are so many entities. With a rate the alerts stay those of the
+    whole, and are redrawn with their entities.
 
     Examples
     --------
@@ -125,7 +134,7 @@ def what_if(
     >>> from peculiar.serving.played import Played
     >>> day, score = np.repeat([20000, 20001], 3), np.array([3.0, 2.0, 1.0, 3.0, 2.0, 1.0])
     >>> found = np.array([True, False, False, False, True, False])
-    >>> rows = Played(pa.array(list("abcdbc")), day, score, None, found, np.ones(6))
+    >>> rows = Played(pa.array(list("abcdbc")), day, score, None, found, np.ones(6), np.zeros(6, np.bool_))
     >>> one = what_if(rows, budgets=[1]).settings[0]
     >>> one.alerts, one.line, one.precision.value, one.recall.value
     (1.0, 3.0, 0.5, 0.5)
@@ -164,24 +173,28 @@ class _Play:
 
     def budget(self, budget: int) -> Expected:
         rows, order = self.rows, self.order
-        everyone, nobody = np.ones(len(order), np.bool_), np.zeros(len(order), np.bool_)
-        alert = np.empty(len(order), np.bool_)
-        most = np.full(len(order), budget)
-        alert[order] = reached(rows.day[order], self.who[order], most, everyone, nobody)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        everybody = np.zeros(len(order), np.int64)
+        lists = Lists.of_day((rows.day, rank), self.who, everybody, [budget], Exploration())
+        placed = lists.reached(np.ones(len(order), np.bool_), rows.hidden) & ~rows.hidden
+        unraised = lists.unraised(rows.score, placed, ~rows.hidden)
         ends = np.append(np.flatnonzero(np.diff(rows.day[order])) + 1, len(order))
-        ready = (self.who[order], self.code[order]), (rows.confirmed[order], rows.weight[order])
+        ready = (self.who[order], self.code[order], rows.score[order], rows.hidden[order])
+        truth = (rows.confirmed[order], rows.weight[order])
 
         def found(times: NDArray[np.int64]) -> tuple[float, float]:
-            known, caught = found_within(ends, *ready, times, budget)
+            known, caught = found_within(ends, ready, truth, times, budget)
             return known, caught
 
-        return self._expected("budget", budget, alert, found)
+        expected = self._expected("budget", budget, placed & ~unraised, found)
+        return replace(expected, empty=float(unraised.sum()) / self.days)
 
     def rate(self, rate: float) -> Expected:
         rows = self.rows
         if rows.p_value is None:
             raise ConfigError("expected p-values for a false-discovery rate, got none; ask for budgets alone")
-        alert = alerts_at_rate(rows.p_value, day=rows.day, entity=rows.entity, rate=rate)
+        alert = alerts_at_rate(rows.p_value, day=rows.day, entity=rows.entity, rate=rate) & ~rows.hidden
         weight = np.where(alert, rows.weight, 0.0)
         known, caught = (np.bincount(self.code, each, self.entities) for each in (weight, weight * rows.confirmed))
 

@@ -58,6 +58,9 @@ def test_counts_are_those_of_a_plain_look():
     assert profile.active.tolist() == active
     half_hours = np.bincount([row["at"].hour * 2 + row["at"].minute // 30 for row in rows], minlength=SLOTS)
     assert profile.slots.sum(axis=0).tolist() == half_hours.tolist()
+    assert profile.hours.sum(axis=1).tolist() == profile.by_action.tolist()
+    looked = [row["at"].hour * 2 + row["at"].minute // 30 for row in rows if row["action"] == "look"]
+    assert profile.hours[1].tolist() == np.bincount(looked, minlength=SLOTS).tolist()
     for name in ("shop", "amount"):
         blank = np.bincount([of.get(row["action"], 2) for row in rows if row[name] is None], minlength=3)
         assert profile.blanks[name].tolist() == blank.tolist()
@@ -100,6 +103,9 @@ def test_it_goes_through_json_and_loses_only_names():
     assert not any(f'"{name}"' in text for name in ("a", "b", "c", "u1"))
     assert back.names == {}
     assert json.dumps(back.to_dict()) == text
+    older = {name: value for name, value in json.loads(text).items() if name != "hours"}
+    assert EventProfile.from_dict(older).hours is None
+    assert np.array_equal(back.hours, profile.hours)
     assert np.array_equal(back.slots, profile.slots)
     assert np.allclose(back.amounts["amount"], profile.amounts["amount"], rtol=1e-5, equal_nan=True)
 

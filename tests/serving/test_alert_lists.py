@@ -116,30 +116,34 @@ def test_the_line_is_the_lowest_alert_of_the_list(rows, budgets, dice):
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans(), st.sampled_from([0.0, 1.0, 4.0]))),
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), st.integers(-3, 0), st.integers(0, 4), st.booleans(), st.sampled_from([0.0, 1.0, 4.0]),
+            st.booleans(),
+        )
+    ),
     st.lists(st.integers(0, 3), min_size=5, max_size=5),
     st.integers(1, 4),
-)
+)  # fmt: skip
 def test_copies_of_an_entity_are_so_many_entities(rows, times, budget):
-    """What a redraw finds is what a list with each copy written out finds: copies beside each other, one name each."""
-    rows = sorted(rows, key=lambda row: row[0])
-    day, who, y, weight = (np.array([row[part] for row in rows]) for part in range(4)) if rows else np.zeros((4, 0))
+    """What a redraw finds is what the lists that scoring fills find with each copy written out under a name of its own.
+
+    Ties at the lowest score of a day and hidden rows among them.
+    """
+    rows = sorted(rows, key=lambda row: (row[0], -row[1]))
+    day, score, who, y, weight, hidden = (np.array([row[part] for row in rows]) for part in range(6))
     ends = np.append(np.flatnonzero(np.diff(day)) + 1, len(rows)).astype(np.int64)
-    who, truth = who.astype(np.int64), (y.astype(np.bool_), weight.astype(np.float64))
-    found = found_within(ends, (who, who), truth, np.array(times), budget)
-    known = caught = 0.0
-    for on in set(day.tolist()):
-        copies = [((w, c), b, x) for d, w, b, x in rows if d == on for c in range(times[w])]
-        seen: list[tuple[int, int]] = []
-        end = -1
-        for n, (name, _, _) in enumerate(copies):
-            if name not in seen and len(seen) < budget:
-                seen.append(name)
-                end = n
-        # A row's copies stand beside each other: those cut off by the budget are of entities that are not in.
-        inside = [(b, x) for n, (name, b, x) in enumerate(copies) if n <= end and name in seen]
-        known, caught = known + sum(x for _, x in inside), caught + sum(x for b, x in inside if b)
-    assert found == (known, caught)
+    codes, truth = who.astype(np.int64), (y.astype(np.bool_), weight.astype(np.float64))
+    about = (codes, codes, score.astype(np.float64), hidden.astype(np.bool_))
+    found = found_within(ends, about, truth, np.array(times), budget)
+    copy = np.repeat(np.arange(len(rows)), [times[w] for w in codes.tolist()])
+    number = np.array([n for w in codes.tolist() for n in range(times[w])], np.int64)
+    days, scores, unseen = day[copy].astype(np.int64), score[copy].astype(np.float64), hidden[copy].astype(np.bool_)
+    ranked, names = (days, np.arange(len(copy))), codes[copy] * 3 + number
+    lists = Lists.of_day(ranked, names, np.zeros(len(copy), np.int64), [budget], Exploration())
+    placed = lists.reached(np.ones(len(copy), np.bool_), unseen) & ~unseen
+    alert = placed & ~lists.unraised(scores, placed, ~unseen)
+    assert found == (weight[copy][alert].sum(), (weight * y)[copy][alert].sum())
 
 
 @given(
@@ -148,12 +152,18 @@ def test_copies_of_an_entity_are_so_many_entities(rows, times, budget):
     st.integers(1, 4),
 )
 def test_by_windows_it_is_what_versions_are_compared_by(rows, times, budget):
-    """With each window a place of its own, alerts and confirmed ones are those of the comparison of versions."""
-    rows = sorted(rows, key=lambda row: row[0])
+    """With each window a place of its own, alerts and confirmed ones are those of the comparison of versions.
+
+    Each day ends with a window of one more entity, drawn once: copies of who is last of all would tie there.
+    """
+    rows = [*sorted(rows, key=lambda row: row[0]), *((day, 5, False) for day in {row[0] for row in rows})]
+    rows, times = sorted(rows, key=lambda row: row[0]), [*times, 1]
     day, code, y = (np.array([row[part] for row in rows], np.int64) for part in range(3))
     ends = np.append(np.flatnonzero(np.diff(day)) + 1, len(rows))
     truth = (y.astype(np.bool_), np.ones(len(rows)))
-    found = found_within(ends, (np.arange(len(rows)), code), truth, np.array(times), budget)
+    falling = -np.arange(len(rows), dtype=np.float64)
+    about = (np.arange(len(rows)), code, falling, np.zeros(len(rows), np.bool_))
+    found = found_within(ends, about, truth, np.array(times), budget)
     raised, caught, _ = within(day, y.astype(np.bool_), code, np.array(times), budget)
     assert found == (raised, caught)
 

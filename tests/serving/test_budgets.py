@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -12,15 +13,18 @@ import pytest
 from rich.console import Console
 
 from peculiar.errors import BundleError, ConfigError, LabelError, SchemaError
-from peculiar.serving.alerts import AlertRules
+from peculiar.serving.alerts import AlertRules, Scored, raise_alerts
 from peculiar.serving.batch import ScoringRequest, score_to_file
 from peculiar.serving.budgets import BudgetRequest, budget_listing, play_budgets
 from peculiar.serving.nightly import score_to_dataset
+from peculiar.serving.scoring import ranks_of, score_batch
 from peculiar.training.judged import read_judged
+from peculiar.training.references import load
 from peculiar.training.store import open_store
 
 FIRST = date(2025, 2, 10)
 AFTER = FIRST + timedelta(days=3)
+_DAY = 86_400_000_000
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,10 @@ def scored(trained, city, tmp_path_factory):
     score_to_file(ScoringRequest(city.events, "models:/peculiar@champion", home / "s.parquet", **given), trained.store)
     score_to_dataset(ScoringRequest(city.events, "models:/peculiar@champion", home / "s", **given), trained.store)
     return home
+
+
+def _micros(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * _DAY
 
 
 def last_use(store) -> dict:
@@ -84,6 +92,34 @@ def test_a_dataset_is_played_as_the_file_of_the_same_days(trained, city, scored)
     assert both[0].told.known == both[0].told.windows
     assert both[0].truth == "labels"
     assert last_use(trained.store)["parameters"]["scores"] == str(scored / "s.parquet")
+
+
+def test_a_budget_brings_what_scoring_raises_with_it(trained, city, scored):
+    """For the budget of the scores themselves as many alerts a day as they have, at many ties as without.
+
+    The ties are made by rounding scores to a few levels and raising alerts of them anew.
+    """
+    table = pq.read_table(scored / "s.parquet")
+    model = load(trained.store, "models:/peculiar@champion").model
+    given = {"labels": city.labels, "since": _micros(FIRST), "until": _micros(AFTER), "explain": 0}
+    batch = score_batch(model, city.events, **given)
+    assert batch.table["entity"].equals(table["entity"])
+    day = (batch.vectors.as_of - 1) // _DAY
+    empty = 0.0
+    for levels in (2, 3, 5, None):
+        score = batch.table["score"].to_numpy()
+        score = score if levels is None else np.minimum(np.argsort(np.argsort(-score)) // 40, levels - 1) * -1.0
+        for budget in (1, 10, 50, 100, 200):
+            rules = AlertRules(budget=budget)
+            ranked = Scored(batch.vectors, batch.timeline, score, None, day, ranks_of(day, score))
+            raised = raise_alerts(model, ranked, rules=rules).picks.by_rank
+            mine = table.set_column(table.schema.get_field_index("score"), "score", pa.array(score))
+            played = play_budgets(BudgetRequest(scores=mine, budgets=(budget,)), trained.store)
+            told = next(each for each in played.told.settings if (each.by, each.setting) == ("budget", budget))
+            assert told.alerts == raised.sum() / 3
+            empty = max(empty, told.empty)
+            assert ("note: some places stay empty" in printed(played)) == any(e.empty for e in played.told.settings)
+    assert empty > 0
 
 
 def test_labels_that_name_events_alone_need_the_log(trained, city, scored):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -15,8 +16,12 @@ from peculiar.audit import verify
 from peculiar.cli import main
 from peculiar.errors import SchemaError
 from peculiar.features.output import write_parquet
+from peculiar.serving.alerts import AlertRules
 from peculiar.serving.dossier import DossierRequest, explain_entity
 from peculiar.serving.dossier_listing import dossier_listing
+from peculiar.serving.scoring import score_batch
+from peculiar.serving.suppressions import Suppression, Suppressions
+from peculiar.training.references import load
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +78,6 @@ def test_it_reads_in_a_pipe(dossier):
 
 def test_the_numbers_are_those_of_scoring(dossier, trained, city, rider):
     """Score and rank are those that the day's batch has."""
-    from peculiar.serving.scoring import score_batch
-    from peculiar.training.references import load
-
     model = load(trained.store, "models:/peculiar@champion").model
     since = int(rider[1].timestamp() // 86_400 * 86_400_000_000 / 1)
     batch = score_batch(model, city.events, labels=city.labels, since=since, until=since + 86_400_000_000, explain=0)
@@ -95,6 +97,59 @@ def test_each_look_is_on_record(trained, city, rider):
     assert (use["verb"], use["parameters"]["entity"], use["rows"]) == ("explain", rider[0], 1)
     assert use["model"] == "peculiar"
     verify(trail)
+
+
+def test_an_alert_is_one_by_the_rules_that_the_day_was_scored_by(trained, city, rider, tmp_path):
+    """With the budget given to `score`, `explain` says of each rank what `score` made of it, at the same line."""
+    write_parquet(city.events, tmp_path / "events.parquet")
+    write_parquet(city.labels, tmp_path / "labels.parquet")
+    day = f"{rider[1]:%Y-%m-%d}"
+    given = ["--home", str(trained.store.home), "--labels", str(tmp_path / "labels.parquet"), "--budget", "4/day"]
+    scores, told = tmp_path / "s.parquet", tmp_path / "d.json"
+    asked = ["score", str(tmp_path / "events.parquet"), "-o", str(scores), "--day", day, "--reasons", "0", *given]
+    answer = CliRunner().invoke(main, asked)
+    assert answer.exit_code == 0, answer.output
+    rows = sorted(pq.read_table(scores).to_pylist(), key=lambda row: row["rank"])
+    lowest = min(row["score"] for row in rows if row["alert"])
+    assert [row["pick"] for row in rows[3:5]] == ["rank", None]
+    for row in rows[3:5]:
+        asked = ["explain", row["entity"], "--at", day, "--events", str(tmp_path / "events.parquet"), *given]
+        answer = CliRunner().invoke(main, [*asked, "--json", str(told)])
+        assert answer.exit_code == 0, answer.output
+        standing = json.loads(told.read_text())["standing"]
+        assert (standing["pick"], standing["line"]) == (row["pick"] or "", lowest)
+        assert f": {'an' if row['alert'] else 'no'} alert" in answer.output
+        assert "the rule: 4 alerts a day" in answer.output
+        assert ("would not have been an alert" in answer.output) <= bool(row["alert"])
+
+
+def test_teams_and_suppressions_of_the_settings_count(trained, city, rider, tmp_path):
+    """A team without places has no alerts, and who is suppressed is told to be, by which entry; both on record."""
+    row = _the_riders(trained, city, rider)
+    by_team = AlertRules(budget=5, team_by="district", teams={row["team"]: 0})
+    dossier = explain_entity(_asked(city, *rider, rules=by_team), trained.store)
+    assert (dossier.lead.standing.team, dossier.lead.standing.pick) == (row["team"], "")
+    assert f"the rule: 0 alerts a day for team {row['team']}" in _printed(dossier)
+    assert by_team.told("elsewhere") == "5 alerts a day for all who are of no team with its own"
+    entry = Suppression(entity=rider[0], owner="kim", reason="test card", until=rider[1].date() + timedelta(days=3))
+    dossier = explain_entity(_asked(city, *rider, rules=AlertRules(suppressions=Suppressions((entry,)))), trained.store)
+    assert dossier.lead.standing.pick == ""
+    assert "taken off the list by suppression 1: test card" in _printed(dossier)
+    use = json.loads((trained.store.home / "audit.jsonl").read_text().splitlines()[-1])
+    assert use["parameters"]["rules"]["budget"] == 100
+    assert "suppressions" in use["parameters"]["rules"]
+
+
+def _the_riders(trained, city, rider) -> dict:
+    """The row of the rider's day, by teams."""
+    model = load(trained.store, "models:/peculiar@champion").model
+    since = int(rider[1].timestamp() // 86_400 * 86_400_000_000)
+    rules = AlertRules(budget=5, team_by="district")
+    until = since + 86_400_000_000
+    batch = score_batch(model, city.events, labels=city.labels, since=since, until=until, rules=rules, explain=0)
+    row = next(row for row in batch.table.to_pylist() if row["entity"] == rider[0])
+    assert row["pick"] == "rank"
+    return row
 
 
 def test_an_unknown_name_gets_near_ones(trained, city, rider):

@@ -64,6 +64,13 @@ def test_a_weak_reason_says_so_beside_it():
     assert "whatever" not in text
 
 
+def test_without_a_reason_it_says_why():
+    """In the place of the reasons stands why none can be told."""
+    bare = replace(lead_of(0), reasons=(), low=(), values=(), untold="no reason can be told: nothing raised the score")
+    lines = [line.strip() for line in printed(bare).splitlines()]
+    assert lines[lines.index("Why it stands out") + 1] == "no reason can be told: nothing raised the score"
+
+
 def test_more_events_than_shown_are_counted():
     """The reader is told how many there are beyond the table."""
     text = printed(lead_of(0, events=40), limit=5)

@@ -86,11 +86,11 @@ def test_rows_and_their_names_stay_together(three):
 
 
 def test_columns_tell_every_number_and_null_for_what_is_none():
-    """A row that was not asked about is null, one without reasons is empty, and NaN, which JSON has not, is null."""
+    """A row that was not asked about is null, one without reasons says why, and NaN, which JSON has not, is null."""
     reason = replace(told(VEHICLES, seen=3, usual=float("nan")), everyone=2.0, weak=True, events=(5, 6), ids=("a", "b"))
-    made = columns([None, [], [reason]])
+    made = columns([None, [], [reason]], {1: "no reason"})
     assert made["evidence"].type == EVIDENCE
-    assert made["reasons"].to_pylist() == [None, [], ["many"]]
+    assert made["reasons"].to_pylist() == [None, ["no reason"], ["many"]]
     assert made["evidence"].to_pylist() == [None, [], [{
         "feature": VEHICLES, "family": "breadth", "weight": 1.0, "seen": 3.0, "usual": None, "everyone": 2.0,
         "unit": "values", "weak": True, "count": 2, "events": ["a", "b"],

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from monitor_toys import DAY, DAYS, TRAINED, Plants, faults_in
+from types import SimpleNamespace
 
-from peculiar.serving.faults import expected_slots, history_faults, quarantine_faults
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from monitor_toys import DAY, DAYS, HOUR, TRAINED, Plants, faults_in
+
+from peculiar.experiments.simulate import simulate
+from peculiar.features.events import EventLog
+from peculiar.features.profile import EventProfile, profile_of
+from peculiar.serving.faults import expected_slots, faults_of, history_faults, quarantine_faults
 from peculiar.training.usual import Usual
 
 FAULTS = {
@@ -17,6 +24,7 @@ FAULTS = {
     "a measure constant": (Plants.constant, {"name": "amount"}, "constant", ("amount",)),
     "a clock two hours fast": (Plants.clock, {"hours": 2}, "clock", ()),
     "a clock three hours slow": (Plants.clock, {"hours": -3}, "clock", ()),
+    "a clock one hour slow": (Plants.clock, {"hours": -1}, "clock", ()),
     "copies under new ids": (Plants.copies, {}, "copies", ()),
     "half a day missing": (Plants.hole, {}, "hole", ()),
     "other codes of items": (Plants.recoded, {"name": "item"}, "recoded", ("item",)),
@@ -79,6 +87,85 @@ def test_a_source_that_falls_silent_is_told_and_a_person_who_leaves_is_not(monit
     left = table.filter(~(plants.here & (user == busiest)))
     assert len(set(device[user == busiest])) > 0
     assert faults_in(monitored_city, left) == []
+
+
+WEEKS = range(TRAINED, DAYS, 7)
+ACTIONS = ("purchase", "view", "ride", "login", "search", "top_up")
+
+
+@pytest.fixture(scope="module")
+def cities():
+    """Six cities of thirteen weeks: the log as a table, and five weeks of the ten that a training would have seen."""
+    made = []
+    for seed in range(6):
+        table = simulate(events=60_000, users=400, days=DAYS, seed=seed).events
+        start = int(pc.min(table["ts"]).cast(pa.int64()).as_py()) // DAY * DAY
+        made.append(SimpleNamespace(table=table, start=start, profile=profiles_of(table, start)))
+    return made
+
+
+def profiles_of(table: pa.Table, start: int):
+    """A function that looks at days of a log, with the hours of its commonest actions."""
+    timeline = EventLog.open(table).read()[0]
+
+    def profile(first: int, last: int) -> EventProfile:
+        return profile_of(timeline, (start + first * DAY, start + last * DAY), action="action", actions=ACTIONS)
+
+    return profile
+
+
+def clocks(then, profile, start: int, spans) -> list[str]:
+    """What is said of the clock in each stretch of days."""
+    said = []
+    for first, last in spans:
+        days = (start // DAY + first, start // DAY + last)
+        found = [
+            each.what for each in faults_of(then, profile(first, last), days=days, names={}) if each.code == "clock"
+        ]
+        said.append(found[0] if found else "")
+    return said
+
+
+def late(table: pa.Table, start: int, hours: float) -> pa.Table:
+    """The log with all times after the training off."""
+    at = table["ts"].cast(pa.int64()).to_numpy()
+    moved = at + np.where(at >= start + TRAINED * DAY + HOUR, int(hours * HOUR), 0)
+    return table.set_column(table.column_names.index("ts"), "ts", pa.array(moved).cast(table["ts"].type))
+
+
+def test_an_hour_is_found_and_a_plain_week_or_day_has_none(cities):
+    """One hour slow or fast: five cities of six in each week after the training. Of plain weeks and days none."""
+    weeks, days = [(day, day + 7) for day in WEEKS], [(day, day + 1) for day in range(TRAINED, DAYS)]
+    found = np.zeros((2, len(weeks)), np.int64)
+    for city in cities:
+        then = city.profile(TRAINED - 36, TRAINED)
+        assert not any(clocks(then, city.profile, city.start, [*weeks, *days]))
+        for place, (hours, word) in enumerate([(-1, "1 hour earlier"), (1, "1 hour later")]):
+            profile = profiles_of(late(city.table, city.start, hours), city.start)
+            found[place] += [word in what for what in clocks(then, profile, city.start, weeks)]
+    assert found.min() >= 5
+
+
+def test_more_of_what_is_done_in_the_evening_is_no_clock(cities):
+    """Whatever is done twice as often, the hours of each action are what they were.
+
+    A profile that was kept without the hours of actions is held by the hours of all; what it finds are a few.
+    """
+    alarms = {True: 0, False: 0}
+    for city in cities:
+        after = pc.greater_equal(city.table["ts"].cast(pa.int64()), city.start + TRAINED * DAY)
+        then = city.profile(TRAINED - 36, TRAINED)
+        for action in ("ride", "view"):
+            twice = city.table.filter(pc.and_(after, pc.equal(city.table["action"].cast(pa.string()), action)))
+            ids = pa.array(np.arange(twice.num_rows) + 10**7).cast(twice["event_id"].type)
+            twice = twice.set_column(twice.column_names.index("event_id"), "event_id", ids)
+            profile = profiles_of(pa.concat_tables([city.table, twice.cast(city.table.schema)]), city.start)
+            for kept in alarms:
+                held = then if kept else EventProfile.from_dict(then.to_dict() | {"hours": None})
+                weeks = [(day, day + 7) for day in WEEKS]
+                alarms[kept] += sum(map(bool, clocks(held, profile, city.start, weeks)))
+    assert alarms[True] == 0
+    assert 0 < alarms[False] <= 4  # of 36
 
 
 def test_half_hours_due_are_those_of_the_same_weekday(monitored_city):

@@ -49,6 +49,7 @@ def test_verdicts_weigh_one_over_the_chance_that_anybody_looked():
     rows = Played.scored(scores(), said(("ann", "cleared"), ("bob", "confirmed")), zone="UTC")
     assert rows.confirmed.tolist() == [False, True, False]
     assert rows.weight.tolist() == [1.0, 4.0, 0.0]
+    assert not rows.hidden.any()
     assert rows.day.tolist() == [START // DAY] * 3
     assert (rows.score.tolist(), rows.p_value.tolist()) == ([3.0, 1.0, 2.0], [0.01, 0.5, 0.2])
 
@@ -78,11 +79,11 @@ def test_a_day_is_one_of_the_zone():
     assert Played.scored(later, None, zone="Asia/Kolkata").day.tolist() == [START // DAY + 1] * 3
 
 
-def test_what_was_suppressed_takes_a_place_last_and_is_missed():
-    """The window stays, below all others and with a p-value of 1, so that its trouble counts as not found."""
+def test_what_was_suppressed_is_known_to_be():
+    """The window stays as it was scored, with what is known of its trouble, and is marked."""
     rows = Played.scored(scores(suppressed=True), said(("ann", "confirmed")), zone="UTC")
-    assert rows.score.tolist() == [0.0, 1.0, 2.0]
-    assert rows.p_value.tolist() == [1.0, 0.5, 0.2]
+    assert rows.hidden.tolist() == [True, False, False]
+    assert (rows.score.tolist(), rows.p_value.tolist()) == ([3.0, 1.0, 2.0], [0.01, 0.5, 0.2])
     assert (rows.confirmed.tolist(), rows.weight.tolist()) == ([True, False, False], [1.0, 0.0, 0.0])
 
 

@@ -12,7 +12,7 @@ import pytest
 from peculiar.features.family import Feature
 from peculiar.features.population import Population, histogram
 from peculiar.features.vectors import Vectors
-from peculiar.serving.reasons import explain, say
+from peculiar.serving.reasons import explain, say, untold
 from peculiar.serving.scoring import score_batch
 from peculiar.training.detector import Contributions
 from peculiar.training.references import load
@@ -64,19 +64,27 @@ def astonishing(model, vectors: Vectors, name: str, row: int) -> float:
 def plain_reasons(model, vectors: Vectors, row: int, most: int) -> list[tuple[str, float]]:
     """The rule in plain words: which numbers are told, with which weight, in which order.
 
-    What a feature adds counts for the number it judges, and a number for its subject; features without a phrase count
-    for nothing. Subjects that raised the score are told by the best of their numbers that did, and of their plain
-    quantities: a remarkable one before others, a plain quantity before an index, then the weightier. Subjects with
-    something remarkable come first, by weight, but those of under a twentieth of all that raised the score after the
-    others, by how far they are from the usual, and these even if they lowered it by as little, but not by nothing;
-    before them all comes the weightiest remarkable one in which the family that speaks loudest has a part.
+    What a feature adds counts for the number it judges, and a number for its subject; features of subjects without a
+    phrase count for nothing. If no subject raised the score, what lowered it counts for nothing, too. Subjects that
+    raised the score are told by the best of their numbers that did, and of their plain quantities: a remarkable one
+    before others, a plain quantity before an index, then the weightier. Subjects with something remarkable come first,
+    by weight, but those of under a twentieth of all that raised the score after the others, by how far they are from
+    the usual, and these even if they lowered it by as little, but not by nothing; before them all comes the weightiest
+    remarkable one in which the family that speaks loudest has a part.
     """
     contributions = model.detector.contributions(vectors.take(np.array([row])))
     features = {feature.name: feature for feature in vectors.features}
     number, subject, loud, touched = {}, {}, set(), set()
-    for feature, added in zip(vectors.features, contributions.values[0].tolist(), strict=True):
-        if not feature.phrase:
-            continue
+    able = {f.subject or f.name for f in vectors.features if f.phrase and f.name == (f.base or f.name)}
+    parts = [
+        (f, a)
+        for f, a in zip(vectors.features, contributions.values[0].tolist(), strict=True)
+        if (f.subject or f.name) in able
+    ]
+    sums = {about: sum(a for f, a in parts if (f.subject or f.name) == about) for about in able}
+    if max(sums.values()) <= 0:
+        parts = [(f, max(a, 0.0)) for f, a in parts]
+    for feature, added in parts:
         about = feature.subject or feature.name
         touched |= {about} if added else set()
         told = feature.base or feature.name
@@ -181,7 +189,7 @@ def test_the_loudest_family_comes_first_when_it_is_remarkable(models, oddest):
         loud = {
             feature.subject or feature.name
             for feature, added in zip(vectors.features, contributions.values[row], strict=True)
-            if feature.family == contributions.family[row] and added > 0 and feature.phrase
+            if feature.family == contributions.family[row] and added > 0
         }
         subjects = {feature.name: feature.subject or feature.name for feature in vectors.features}
         able = [r for r in said if subjects[r.feature] in loud and remarkable(model, vectors, r.feature, row)]
@@ -281,6 +289,46 @@ def test_what_lowered_the_score_is_no_reason():
     toy = Toy([-1.0, 0, 0, 0.5, 3.0])
     assert [text.split(";")[0] for text in told(toy, row(99, 0, 600, 98, 1))] == ["98.00 sum"]
     assert told(Toy([-1.0, -1.0, -1.0, -1.0, 5.0]), row(99, 0, 600, 98, 1)) == []
+
+
+TEMPO = feature("tempo_1d", "velocity", "pace", phrase="", unit="index", meaning="Evenness of the pace.")
+
+
+def with_tempo(*values: float) -> Vectors:
+    """The toy vector with a feature about the pace that has no words of its own, in the place of the history."""
+    return replace(row(*values), features=(*FEATURES[:4], TEMPO))
+
+
+def test_what_has_no_words_is_told_by_what_it_is_about():
+    """A feature without a phrase counts for its subject, which is told; the sentence says what the score goes by."""
+    toy = Toy([0.0, 0, -0.5, 0, 3.0], family="velocity")
+    (reason,) = explain(toy, with_tempo(50, 0, 600, 1, 0.25))[0]
+    assert (reason.feature, reason.weight, reason.family) == ("pace_1d", 2.5, "velocity")
+    assert reason.behind == (("tempo_1d", 3.0),)
+    assert reason.text.startswith("10.0 min pace; ")
+    assert reason.text.endswith("; the score goes by this: evenness of the pace: 0.25")
+    (nothing,) = told(toy, with_tempo(50, 0, np.nan, 1, np.nan))
+    assert nothing == "no pace at all; the score goes by this: no pace at all"
+    assert "goes by" not in told(Toy([0.0, 0, 3.0, 0, 0.5]), with_tempo(50, 0, 600, 1, 0.25))[0]
+
+
+def test_a_rise_that_is_outweighed_is_told_where_nothing_else_is():
+    """Where each subject lowered the score on the whole, what raised it is told, and with no more than that weight."""
+    toy = Toy([-2.0, 0.5, -1.0, -1.0, 0])
+    (reason,) = explain(toy, row(99, 2.0, 600, 1, 1))[0]
+    assert (reason.feature, reason.weight) == ("rides_1d", 0.5)
+    assert [r.feature for r in explain(Toy([-2.0, 0.5, 0.25, -1.0, 0]), row(99, 2.0, 5, 1, 1))[0]] == ["pace_1d"]
+
+
+def test_why_no_reason_can_be_told_is_told():
+    """Nothing raised the score, or only what says nothing of what was done, which is named."""
+    known = replace(FEATURES[4], meaning="Days since the first.")
+    vectors = replace(row(50, 0, 600, 1, 1), features=(*FEATURES[:4], known))
+    lone, nothing = Toy([-1.0, 0, 0, 0, 2.0]), Toy([-1.0, 0, 0, 0, 0])
+    assert explain(lone, vectors) == explain(nothing, vectors) == [[]]
+    said = "no reason can be told: what raised the score says nothing of what was done (days since the first)"
+    assert untold(lone, vectors) == [said]
+    assert untold(nothing, vectors) == ["no reason can be told: nothing about it raised the score"]
 
 
 def test_the_remarkable_comes_before_the_weighty():

@@ -70,9 +70,9 @@ def test_what_is_no_number_is_null():
 def test_a_lead_without_reasons_or_history_is_still_one():
     """A random pick may have nothing odd about it."""
     lead = lead_of(0)
-    bare = replace(lead, reasons=(), low=(), values=(), history=replace(lead.history, feature=""))
+    bare = replace(lead, reasons=(), low=(), values=(), history=replace(lead.history, feature=""), untold="no: why")
     told = data_of(bare)["leads"][0]
-    assert (told["why"], told["f"], told["h"]) == ([], "", None)
+    assert (told["why"], told["un"], told["f"], told["h"]) == ([], "no: why", "", None)
 
 
 def test_blind_leads_look_alike():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peculiar.errors import ConfigError
+from peculiar.features.roles import Roles
+from peculiar.features.snapshots import WindowSpec
+from peculiar.features.vectors import Vectors
+from peculiar.serving.alerts import AlertRules, Scored, raise_alerts
 from peculiar.serving.played import Played
+from peculiar.serving.scoring import ranks_of
 from peculiar.serving.what_if import BUDGETS, RATES, what_if
 
 FIRST = 20_150  # 3 March 2025
+DAY = 86_400_000_000
 
 
 def played(rows, *, p: bool = False) -> Played:
     """Windows of (entity, day, score, confirmed, weight[, p])."""
     who, day, score, bad, weight, *more = zip(*rows, strict=True)
+    hidden = np.zeros(len(rows), np.bool_)
     return Played(
         pa.array(who),
         np.array(day, np.int64) + FIRST,
@@ -28,6 +36,7 @@ def played(rows, *, p: bool = False) -> Played:
         np.array(more[0], np.float64) if p else None,
         np.array(bad, np.bool_),
         np.array(weight, np.float64),
+        hidden,
     )
 
 
@@ -99,6 +108,25 @@ def test_a_rate_by_hand():
     assert some.false_alerts == pytest.approx(4 * 0.04)
 
 
+def test_those_at_the_lowest_score_get_the_last_places_all_or_none():
+    """Of two at the day's lowest score neither takes the one place that is left; it is told to be empty."""
+    rows = [("dan", 0, 9.0, True, 1.0), ("bob", 0, 1.0, True, 1.0), ("cyd", 0, 1.0, False, 1.0)]
+    rows += [("dan", 0, 1.0, False, 1.0)]
+    one, two, three = what_if(played(rows), budgets=[1, 2, 3], rates=[]).settings
+    assert [(each.alerts, each.empty) for each in (one, two, three)] == [(1.0, 0.0), (1.0, 1.0), (3.0, 0.0)]
+    assert (two.line, two.precision.value, two.recall.value) == (9.0, 1.0, 0.5)
+    assert (three.line, three.precision.value, three.recall.value) == (1.0, 2 / 3, 1.0)
+
+
+def test_what_is_hidden_takes_no_place_and_is_missed():
+    """The next in rank moves up, and the trouble that a suppression hides is not found, by rate as by budget."""
+    rows = [("ann", 0, 9.0, True, 1.0, 0.001), ("bob", 0, 8.0, True, 1.0, 0.01), ("cyd", 0, 1.0, False, 1.0, 0.9)]
+    hidden = replace(played(rows, p=True), hidden=np.array([True, False, False]))
+    one, rate = what_if(hidden, budgets=[1], rates=[0.1]).settings
+    for each in (one, rate):
+        assert (each.alerts, each.line, each.precision.value, each.recall.value) == (1.0, 8.0, 1.0, 0.5)
+
+
 windows = st.lists(
     st.tuples(
         st.sampled_from("abcde"), st.integers(0, 2), st.integers(0, 4), st.booleans(), st.sampled_from([0.0, 1.0, 3.0])
@@ -109,8 +137,36 @@ windows = st.lists(
 
 
 @given(windows, st.integers(1, 4), st.sampled_from(["entity", "window"]))
+def test_a_budget_raises_what_scoring_raises(rows, budget, per):
+    """On scores with many ties, as many alerts as `raise_alerts` makes of the same windows, at the same lowest score.
+
+    Where no entity ties with itself the very figures of these alerts, found in one redraw of every entity once.
+    """
+    rows = sorted(rows, key=lambda row: (row[1], row[0], row[3]))
+    who, day, score, bad, weight = (np.array(part) for part in zip(*rows, strict=True))
+    vectors = Vectors(
+        pa.array(who).dictionary_encode(), day * DAY, (day + 1) * DAY, np.empty((0, len(day)), np.float32), (), "plan"
+    )
+    scored = Scored(vectors, None, score.astype(np.float64), None, day, ranks_of(day, score))
+    plan = SimpleNamespace(roles=Roles("entity", "at"), windows=WindowSpec())
+    raised = raise_alerts(SimpleNamespace(plan=plan), scored, rules=AlertRules(budget=budget, per=per))
+    alert = raised.picks.by_rank
+    (each,) = what_if(played(rows), budgets=[budget], rates=[], per=per).settings
+    assert each.alerts == alert.sum() / len(set(day.tolist()))
+    lines = [score[alert & (day == on)].min() for on in set(day[alert].tolist())]
+    np.testing.assert_equal(each.line, np.median(lines) if lines else math.nan)
+    if len({row[:3] for row in rows}) == len(rows):
+        known, caught = weight[alert].sum(), weight[alert & bad].sum()
+        np.testing.assert_allclose(each.precision.value, caught / known if known else math.nan)
+        np.testing.assert_allclose(each.recall.value, caught / weight[bad].sum() if weight[bad].any() else math.nan)
+
+
+@given(windows, st.integers(1, 4), st.sampled_from(["entity", "window"]))
 def test_a_budget_is_a_walk_down_the_scores(rows, budget, per):
-    """Equal scores stand in the order of names; what is confirmed counts in what it weighs."""
+    """Equal scores stand in the order of names; what is confirmed counts in what it weighs.
+
+    Those at the lowest score of a day are in all together, or none of them.
+    """
     alerts = []
     for day in {row[1] for row in rows}:
         ranked = sorted((row for row in rows if row[1] == day), key=lambda row: (-row[2], row[0], row[3], row[4]))
@@ -120,7 +176,12 @@ def test_a_budget_is_a_walk_down_the_scores(rows, budget, per):
             if key not in seen and len(seen) < budget:
                 seen.append(key)
                 end = n
-        alerts += ranked[: end + 1]
+        left_out = [
+            key
+            for n, row in enumerate(ranked)
+            if row[2] == ranked[-1][2] and (key := row[0] if per == "entity" else n) not in seen
+        ]
+        alerts += [row for row in ranked[: end + 1] if not left_out or row[2] > ranked[-1][2]]
     (each,) = what_if(played(rows), budgets=[budget], rates=[], per=per).settings
     assert each.alerts == pytest.approx(len(alerts) / len({row[1] for row in rows}))
     if len({row[:3] for row in rows}) < len(rows):
@@ -149,7 +210,8 @@ def test_an_interval_covers_what_another_log_of_the_same_kind_shows():
         bad = rng.random(entities) < 0.1
         score = rng.normal(size=entities) + 1.5 * bad
         names = pa.array([f"u{n}" for n in range(entities)])
-        return Played(names, np.full(entities, FIRST), score, None, bad, np.ones(entities))
+        days, none = np.full(entities, FIRST), np.zeros(entities, np.bool_)
+        return Played(names, days, score, None, bad, np.ones(entities), none)
 
     many = log(200_000)
     truth = many.confirmed[np.argsort(-many.score)[:20_000]].mean()
@@ -165,7 +227,8 @@ def test_what_cannot_be_played_is_refused():
         what_if(rows, budgets=[0, 5])
     with pytest.raises(ConfigError, match="rate"):
         what_if(rows, rates=[1.5])
-    empty = Played(rows.entity[:0], *(np.empty(0, np.int64), np.empty(0), None, np.empty(0, np.bool_), np.empty(0)))
+    nothing = np.empty(0, np.bool_)
+    empty = Played(rows.entity[:0], np.empty(0, np.int64), np.empty(0), None, nothing, np.empty(0), nothing)
     with pytest.raises(ConfigError, match="expected scored windows"):
         what_if(empty)
 
