@@ -90,7 +90,11 @@ class Lists:
         return inside
 
     def unraised(
-        self, score: NDArray[np.float64], alert: NDArray[np.bool_], able: NDArray[np.bool_]
+        self,
+        score: NDArray[np.float64],
+        alert: NDArray[np.bool_],
+        able: NDArray[np.bool_],
+        lowest: NDArray[np.float64] | None = None,
     ) -> NDArray[np.bool_]:
         """The alerts at the lowest score of their list, if others of that score were left out for want of places.
 
@@ -102,11 +106,16 @@ class Lists:
         score : float64 array of shape (n,)
         alert, able : bool arrays of shape (n,)
             Alerts by rank, and what may be one and is not hidden.
+        lowest : float64 array of shape (n,), optional
+            The lowest score of each row's list, where these are not all of its rows.
         """
         _, at = np.unique(self.of, return_inverse=True)
-        lowest, (filled, crowded) = np.full(int(at.max(initial=-1)) + 1, np.inf), np.zeros((2, len(at)), np.bool_)
-        np.minimum.at(lowest, at, score)
-        floor = score == lowest[at]
+        filled, crowded = np.zeros((2, len(at)), np.bool_)
+        if lowest is None:
+            least = np.full(int(at.max(initial=-1)) + 1, np.inf)
+            np.minimum.at(least, at, score)
+            lowest = least[at]
+        floor = score == lowest
         filled[at[alert & floor]] = True
         others = np.flatnonzero(able & ~alert & floor & filled[at])
         taker = self.of * (int(self.who.max(initial=0)) + 1) + self.who  # who is in has further windows for nothing

@@ -169,6 +169,8 @@ class Scored:
     day : int64 array of shape (n,), days since 1970
     rank : int64 array of shape (n,)
         1 is the highest score of the day.
+    lowest : float64 array of shape (n,), or None
+        The lowest score of the day, where these are not all of its windows.
     """
 
     vectors: Vectors
@@ -177,6 +179,7 @@ class Scored:
     p_value: NDArray[np.float64] | None
     day: NDArray[np.int64]
     rank: NDArray[np.int64]
+    lowest: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +246,7 @@ def raise_alerts(model: Model, scored: Scored, *, rules: AlertRules, most: int =
     scoped = Scoped(vectors.entity, scored.day, _groups(model, scored, rules), team)
     lists = _lists(scored, team, rules)
     placed, suppressed = fill(lists, allowed, Hiding.of(model, rules.suppressions, scoped), reasons)
-    unraised = lists.unraised(scored.score, placed, allowed & (suppressed == 0))
+    unraised = lists.unraised(scored.score, placed, allowed & (suppressed == 0), scored.lowest)
     by_rank = placed & ~unraised
     chance = lists.drawn(vectors, scored.day, by_rank, otherwise=_BUDGET)
     picks = Picks(by_rank, np.where(by_rank, 1.0, chance))

@@ -135,8 +135,17 @@ def _among(  # noqa: PLR0913, PLR0917 - what is looked at, and where it stands
     timeline = parts.timeline_of(names)
     vectors = model.vectors(timeline, since=period[0]).between(*period)
     p = p_values_of(model, vectors, timeline, score[rows])
-    scored = Scored(vectors, timeline, score[rows], p, day[rows].astype(np.int64), rank[rows])
+    days, lowest = day[rows].astype(np.int64), _lowest(day, score)[rows]
+    scored = Scored(vectors, timeline, score[rows], p, days, rank[rows], lowest)
     return _Found(scored, rows, _ids(parts, timeline, names))
+
+
+def _lowest(day: NDArray[np.int32], score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The lowest score of the day of each window."""
+    _, of = np.unique(day, return_inverse=True)
+    lowest = np.full(int(of.max(initial=-1)) + 1, np.inf)
+    np.minimum.at(lowest, of, score)
+    return lowest[of]
 
 
 def _highest(
@@ -154,11 +163,12 @@ def _beyond(  # noqa: PLR0913, PLR0917 - as _among
     ranking: Ranking, rank: NDArray[np.int64], alerts: Alerts, found: _Found, places: int, looked_at: int
 ) -> bool:
     """Whether a day has places left and windows that were not looked at: too many were hidden."""
-    if not (rank > looked_at).any():
+    hidden = np.unique(found.scored.day[alerts.suppressed > 0])
+    if not len(hidden) or not (rank > looked_at).any():
         return False
     days, windows = np.unique(ranking.day, return_counts=True)
     taken = np.bincount(np.searchsorted(days, found.scored.day[alerts.picks.by_rank]), minlength=len(days))
-    return bool(((taken < places) & (windows > looked_at)).any())
+    return bool(((taken < places) & (windows > looked_at) & np.isin(days, hidden)).any())
 
 
 def _ids(parts: Partitions, timeline: Timeline, names: pa.Array) -> Callable[[NDArray[np.int64]], list[str]]:

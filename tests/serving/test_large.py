@@ -11,10 +11,12 @@ import pytest
 
 from peculiar.errors import ConfigError
 from peculiar.features.memory import Room
+from peculiar.features.partitions import Partitions
 from peculiar.serving.alerts import AlertRules
 from peculiar.serving.batch import ScoringRequest, score_to_file
 from peculiar.serving.large_run import score_within
 from peculiar.serving.picks import Exploration
+from peculiar.training.references import load
 
 MEMORY = 2_000_000_000
 
@@ -64,6 +66,26 @@ def test_the_file_is_that_of_one_piece(request_of, trained, monkeypatch):
     beside = [pq.read_table(made.output.with_name(f"{made.output.stem}.rejected.parquet")) for made in (whole, parts)]
     assert beside[0].select(["row", "reason"]).to_pylist() == beside[1].select(["row", "reason"]).to_pylist()
     assert not [path for path in parts.output.parent.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+@pytest.mark.parametrize("levels", [2, 4, 30])
+def test_ties_are_settled_as_in_one_piece(request_of, trained, monkeypatch, levels):
+    """With few distinct scores places stay empty where they would in one piece, and nobody is looked at for those."""
+    detector = type(load(trained.store, "models:/peculiar@champion").model.detector)
+    fine = detector.score
+    monkeypatch.setattr(detector, "score", lambda self, vectors: np.ceil(fine(self, vectors) * levels) / levels)
+    monkeypatch.setattr(Room, "partitions", lambda *_: 4)
+    looks, alerts, look = [], [], Partitions.timeline_of
+    monkeypatch.setattr(Partitions, "timeline_of", lambda self, names: looks.append(len(names)) or look(self, names))
+    for budget in (1, 5, 40):
+        rules = AlertRules(budget=budget)
+        whole = score_to_file(request_of("whole.parquet", rules=rules, reasons=0), trained.store)
+        parts = score_within(request_of("parts.parquet", rules=rules, reasons=0), trained.store, memory=MEMORY)
+        one, other = ordered(whole.output), ordered(parts.output)
+        assert other["alert"].equals(one["alert"])
+        alerts.append(whole.alerts)
+    assert alerts[-1] > 0
+    assert len(looks) == 3
 
 
 def test_the_use_is_on_record_with_the_fingerprint_of_the_events(request_of, trained):
