@@ -265,8 +265,8 @@ class FeaturePlan:
                 keep[:-1] &= snapshots.entity[1:] != snapshots.entity[:-1]
             values, snapshots = self._latest(timeline, snapshots, work, keep)
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
-        last = timeline.row[snapshots.stop - 1]
-        made = (values, self.features, self.fingerprint, last)
+        ends = timeline.row[snapshots.stop - 1]
+        made = (values, self.features, self.fingerprint, ends)
         return Vectors(entity, snapshots.since, snapshots.as_of, *made, cut=snapshots.cut)
 
     @cached_property
