@@ -51,7 +51,7 @@ class Finding:
     kind : "fault", "change" or "mix"
     code : str
         One word for programs: "blank", "constant", "units", "clock", "copies", "recoded", "gone", "hole", "quarantine",
-        "history", "behaviour", "volume", "scores", "newcomers", "peers".
+        "history", "labels", "behaviour", "volume", "scores", "newcomers", "peers".
     what : str
         What was seen, with its size.
     sure : "high", "fair" or "low"

@@ -40,8 +40,8 @@ def monitor_listing(monitored: Monitored, *, model: str, limit: int = _SHOWN) ->
     yield Text(f"{SIGNS[verdict]} {HEADLINES[verdict]}: {span}, model {model}", style=_STYLE[verdict])
     yield Padding(Text(ADVICE[verdict]), (0, 0, 0, 2), expand=False)
     yield Padding(Text(_facts(monitored), style="dim"), (0, 0, 1, 2), expand=False)
-    following = [each.todo for each in monitored.findings[1:]] + [""]
-    for finding, next_todo in zip(monitored.findings, following, strict=True):
+    following = [*(each.todo for each in monitored.findings[1:]), ""]
+    for finding, next_todo in zip(monitored.findings, following, strict=False):  # of none there is none to follow
         head = f"{SIGNS[finding.kind]} {finding.kind}, {finding.code} ({_SURE[finding.sure]}): "
         yield Text.assemble((head, _STYLE[finding.kind]), finding.what)
         if finding.todo != next_todo:  # what is to be done about several is said once

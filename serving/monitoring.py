@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .faults import faults_of, history_faults, quarantine_faults
+from .faults import Finding, faults_of, history_faults, quarantine_faults
 from .findings import changes_of, mix_of, newcomer_wave, volume_of
 from .score_drift import score_findings
 from .slices import sliced
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..features.profile import EventProfile
     from ..training.usual import Usual
     from .drift import Drift
-    from .faults import Finding
     from .period import Period
     from .score_drift import ScoreDrift
     from .slices import Slice
@@ -166,12 +165,21 @@ def _findings(period: Period) -> list[Finding]:
 
 
 def _faults(period: Period) -> list[Finding]:
-    usual = period.usual
+    usual, unlabelled = period.usual, _labels_missing(period)
     if usual is None:
-        return []
+        return unlabelled
     found = faults_of(usual.events, period.events, days=period.days, names=period.earlier.names)
     found += quarantine_faults(usual.rejected, period.set_aside, period.events.total + sum(period.set_aside.values()))
-    return found + history_faults(usual.events, period.earlier, days=(period.history, period.days[0]))
+    return unlabelled + found + history_faults(usual.events, period.earlier, days=(period.history, period.days[0]))
+
+
+def _labels_missing(period: Period) -> list[Finding]:
+    """A model that knows risk sees all of it gone where nobody says what trouble is known."""
+    risk = [feature.name for feature in period.model.plan.features if feature.family == "risk"]
+    if not risk or period.labels is not None:
+        return []
+    what = f"no labels were given, so {len(risk)} features take it that no trouble is known; training knew some"
+    return [Finding("fault", "labels", what, "high", "Name what is known so far with --labels.", tuple(risk))]
 
 
 def _others(period: Period) -> list[Finding]:

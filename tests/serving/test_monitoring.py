@@ -14,6 +14,9 @@ from peculiar.serving.alerts import AlertRules
 from peculiar.serving.monitoring import EXIT_CODES, monitored
 from peculiar.serving.period import Period
 from peculiar.serving.scoring import score_batch
+from peculiar.training.labels import read_labels
+from peculiar.training.references import load
+from peculiar.training.usual import Usual
 
 FAULTS = {
     "cents for whole units": (Plants.cents, {}, "units", ("amount",)),
@@ -41,6 +44,21 @@ def test_a_fault_is_the_verdict_whatever_else_moved(monitored_city, plants, faul
     assert (found.verdict, found.exit_code) == ("fault", 3)
     assert any((each.code, each.columns) == (code, columns) for each in found.findings if each.kind == "fault")
     assert {each.sure for each in found.findings if each.kind != "fault"} <= {"low"}
+
+
+def test_labels_that_nobody_gave_are_a_fault(trained, city):
+    """A model that knows risk sees all of it gone without them: that is no change of how people behave."""
+    model, log = load(trained.store, "models:/peculiar@champion").model, trained.log
+    assert model.plan.risky
+    last = int(Usual.from_card(model.card).until)
+    since = last - last % DAY
+    batch = score_batch(model, log, since=since, explain=0)
+    known = read_labels(city.labels, locate=batch.timeline.locate)
+    span = since, int(batch.timeline.at.max()) // DAY * DAY + DAY
+    without, given = (monitored(Period(model, batch, log, span, labels)) for labels in (None, known))
+    assert "labels" in codes(without, "fault")
+    assert {each.sure for each in without.findings if each.kind != "fault"} <= {"low"}
+    assert "labels" not in codes(given, "fault")
 
 
 def test_everyone_riding_twice_as_much_is_a_change(monitored_city, plants):

@@ -73,6 +73,15 @@ def test_the_command_ends_with_the_verdict(faulty):
     assert faulty.figures["output"] == str(faulty.page)
 
 
+def test_the_command_ends_with_0_where_nothing_moved(watched):
+    """The plain week, which is what most nights are: read to its last line."""
+    given = ["--since", watched.first, "--until", watched.after, "--home", watched.home]
+    result = run("monitor", watched.home / "plain.parquet", *given)
+    assert result.exit_code == 0, result.output
+    assert "Nothing has moved" in result.output
+    assert "scores: PSI" in result.output
+
+
 def test_use_is_on_record_and_the_run_vouches_for_it(watched, faulty):
     """Verb, model and page in the record; the run has the verdict, the page and every feature."""
     lines = [json.loads(line) for line in (watched.home / "audit.jsonl").read_text().splitlines()]
