@@ -60,7 +60,8 @@ class View:
     role : str
         Runs with this role are shown.
     order : str
-        The metric by which they are sorted, highest first; empty sorts by time, newest first.
+        The metric, or one of ``params``, by which they are sorted, highest first; empty sorts by time, newest first.
+        Sorted by time MLflow hides runs inside their parents, so a view of children needs an order.
     tags, metrics, params : tuple of str
         Columns of the table, in this order.
     charts : mapping of str to tuple of dict
@@ -205,6 +206,7 @@ MONITORED = View(
     key="peculiarmonitored",
     name="Monitored periods",
     role="monitor",
+    order="from",
     tags=("peculiar.verdict",),
     metrics=(
         "monitor/faults",
@@ -272,7 +274,7 @@ def _state(view: View) -> dict[str, Any]:
     """The page's own state, with its own names."""
     return _charts(view) | _table(view) | {
         "searchFilter": f"tags.`peculiar.role` = '{view.role}'",
-        "orderByKey": f"metrics.`{view.order}`" if view.order else _NEWEST,
+        "orderByKey": f"{'params' if view.order in view.params else 'metrics'}.`{view.order}`" if view.order else _NEWEST,
         "orderByAsc": False, "startTime": "ALL", "lifecycleFilter": "Active", "datasetsFilter": [],
         "modelVersionFilter": "All Runs", "runsHiddenMode": "SHOWALL", "viewMaximized": False,
         "runListHidden": False, "isAccordionReordered": True, "useGroupedValuesInCharts": True, "hideEmptyCharts": True,

@@ -13,7 +13,7 @@ import pytest
 from peculiar.training.search_space import SPACES
 from peculiar.training.store import open_store
 from peculiar.training.tracking import RunRecord, running, write_record, write_trials
-from peculiar.training.views import CANDIDATES, COMPARISONS, PROMOTIONS, TRIALS_VIEW, VIEWS, save_views
+from peculiar.training.views import CANDIDATES, COMPARISONS, MONITORED, PROMOTIONS, TRIALS_VIEW, VIEWS, save_views
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,12 @@ def test_decisions_are_sorted_by_time(store):
     for view in (COMPARISONS, PROMOTIONS):
         state = _state(store, view)
         assert (state["orderByKey"], state["orderByAsc"]) == ("attributes.start_time", False)
+
+
+def test_periods_are_not_hidden_inside_their_parent(store):
+    """Sorted by the first day, newest first; sorted by time, the page would show the run they are children of."""
+    state = _state(store, MONITORED)
+    assert (state["orderByKey"], state["orderByAsc"]) == ("params.`from`", False)
 
 
 def test_the_filter_finds_the_runs_of_its_role(store):
