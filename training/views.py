@@ -272,9 +272,10 @@ def _packed(state: dict[str, Any]) -> str:
 
 def _state(view: View) -> dict[str, Any]:
     """The page's own state, with its own names."""
+    kind = "params" if view.order in view.params else "metrics"
     return _charts(view) | _table(view) | {
         "searchFilter": f"tags.`peculiar.role` = '{view.role}'",
-        "orderByKey": f"{'params' if view.order in view.params else 'metrics'}.`{view.order}`" if view.order else _NEWEST,
+        "orderByKey": f"{kind}.`{view.order}`" if view.order else _NEWEST,
         "orderByAsc": False, "startTime": "ALL", "lifecycleFilter": "Active", "datasetsFilter": [],
         "modelVersionFilter": "All Runs", "runsHiddenMode": "SHOWALL", "viewMaximized": False,
         "runListHidden": False, "isAccordionReordered": True, "useGroupedValuesInCharts": True, "hideEmptyCharts": True,
