@@ -287,7 +287,7 @@ class FeaturePlan:
         cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
         rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
-        values = np.empty((len(self.features), len(snapshots)), np.float32)
+        values = _columns(len(self.features), len(snapshots), rows)
         population, done = work.population, 0
         with ThreadPoolExecutor(threads) as pool:
             for family in self.families:
@@ -304,7 +304,7 @@ class FeaturePlan:
                 done += len(features)
                 if work.progress:
                     work.progress(family.name, done / len(self.features))
-        return values, population
+        return np.ascontiguousarray(values), population
 
     def _filler(
         self, family: FeatureFamily, data: tuple[Timeline, Population, NDArray[np.float32]], here: slice
@@ -385,6 +385,12 @@ def _cuts(timeline: Timeline, parts: int) -> list[int]:
     goals = np.linspace(0, len(timeline), parts + 1)[1:-1]
     inner = np.searchsorted(timeline.first, goals, side="left")
     return sorted({0, *map(int, inner), len(timeline.entity)})
+
+
+def _columns(features: int, snapshots: int, rows: list[tuple[int, int]]) -> NDArray[np.float32]:
+    """Room for the columns, of which no part is a block without gaps: for those kernels would be compiled once more."""
+    alone = any(hi - lo == snapshots for lo, hi in rows)
+    return np.empty((features, snapshots + alone), np.float32)[:, :snapshots]
 
 
 def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor) -> Population:

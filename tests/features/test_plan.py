@@ -232,3 +232,29 @@ def test_what_is_not_filled_is_null_and_what_came_before_is_seen():
     population = plan.fit(timeline)
     assert np.isnan(plan.vectors(timeline, population).column("idle_count_1d")).all()
     assert population.counts["idle.events"].tolist() == [len(timeline)]
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """A family that fills in whether its columns lie apart in memory, as those of a part of the rows do."""
+
+    name: ClassVar[str] = "gaps"
+    version: ClassVar[int] = 1
+
+    def features(self, shape, before):
+        return tuple(Feature(f"gaps_{name}", "gaps", "events", "Nothing.", "never null", "") for name in "ab")
+
+    def fill(self, columns, context):
+        columns[:] = not columns.flags.c_contiguous
+
+
+@pytest.mark.parametrize("users", ["a", "ab", "abc"])
+def test_kernels_are_compiled_for_one_layout(users):
+    """A log that is one part and a log of many ask for the same machine code; the vectors are columns without gaps."""
+    plan = FeaturePlan(roles(), WindowSpec(), ("pay", "view"), (Gaps(),))
+    days = ("2025-03-01", "2025-03-02")
+    timeline = timeline_of([Event(user, instant(day), None, "pay", "d1", 1.0) for user in users for day in days])
+    vectors = plan.vectors(timeline, plan.fit(timeline))
+    assert (vectors.values == 1.0).all()
+    assert vectors.values.shape == (2, 2 * len(users))
+    assert vectors.values.flags.c_contiguous
