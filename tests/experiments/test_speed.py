@@ -65,6 +65,7 @@ def test_who_is_left_out_is_said(raced, name):
     assert f"{RIVALS[name].said} is left out: not asked for" in output
 
 
+@pytest.mark.long
 def test_windows_of_events_leave_rivals_out(tmp_path):
     """One vector for each event: ours is measured, the rivals say why they are not."""
     out = tmp_path / "speed.json"
