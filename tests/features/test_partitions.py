@@ -99,7 +99,7 @@ def test_partitions_are_the_log_in_one_piece(ground, tmp_path, partitions):
 
 
 def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path):
-    """One partition or sixty-four, most of them empty, one thread or two: the file of vectors is the same to the byte."""
+    """One partition or 64, most of them empty, one thread or two: the file of vectors is the same to the byte."""
     log, noted, plan, population, _ = ground
     table = log.source.table
     users = table[log.roles.entity].cast(pa.string()).combine_chunks()

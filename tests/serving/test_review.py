@@ -61,7 +61,7 @@ def page(show):
 
 def shown(page) -> list[str]:
     """Names in the list, as far as the filters let them through."""
-    return page.locator("#list li:not([hidden]) b").all_inner_texts()
+    return page.locator("#list li:not([hidden]) b").all_text_contents()
 
 
 def press(page, *keys: str) -> None:
