@@ -42,6 +42,7 @@ __all__ = ["FeaturePlan"]
 _FORMAT = 2
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
+_SMALL = 200_000  # events; threads that share a smaller log wait for each other more than they work
 _SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
 _COMPANY = 256  # entities at most
 
@@ -238,7 +239,8 @@ class FeaturePlan:
         population : Population
             As :meth:`fit` made it.
         threads : int, optional
-            As many as the machine has cores, if not given; the result does not depend on it.
+            If not given, as many as the machine has cores, and one for a log of less than 200,000 events; the result
+            does not depend on it.
         progress : callable, optional
             Called with the name of each family that is done, and the share of work done.
         since : int, optional
@@ -283,24 +285,25 @@ class FeaturePlan:
 
     def _build(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> tuple[NDArray[np.float32], Population]:
         self._check(timeline)
-        threads = work.threads or os.cpu_count() or 1
+        threads = work.threads or _threads_for(timeline)
         cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
         rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
         values = _columns(len(self.features), len(snapshots), rows)
         population, done = work.population, 0
         with ThreadPoolExecutor(threads) as pool:
+            each = pool.map if threads > 1 else map
             for family in self.families:
                 features = self.by_family[family.name]
                 here = slice(done, done + len(features))
                 if work.learn and isinstance(family, Learner):
                     view = self._viewer((timeline, population, values), done)
-                    for counts in pool.map(family.learn, map(view, parts, rows)):
+                    for counts in each(family.learn, map(view, parts, rows)):
                         population = population.merged(Population.observed(counts))
                 fill = self._filler(family, (timeline, population, values), here)
-                list(pool.map(fill, parts, rows))
+                list(each(fill, parts, rows))
                 if work.learn:
-                    population = population.merged(_distribution(features, values[here], pool))
+                    population = population.merged(_distribution(features, values[here], each))
                 done += len(features)
                 if work.progress:
                     work.progress(family.name, done / len(self.features))
@@ -380,6 +383,11 @@ def _commonest(timeline: Timeline, action: str | None) -> tuple[str, ...]:
     return tuple(names[code] for code in order[:_MOST_ACTIONS] if counts[code] > 0)
 
 
+def _threads_for(timeline: Timeline) -> int:
+    """As many as the machine has cores; one for a small log."""
+    return 1 if len(timeline) < _SMALL else os.cpu_count() or 1
+
+
 def _cuts(timeline: Timeline, parts: int) -> list[int]:
     """Entity numbers that cut the events into parts of about equal size."""
     goals = np.linspace(0, len(timeline), parts + 1)[1:-1]
@@ -393,6 +401,6 @@ def _columns(features: int, snapshots: int, rows: list[tuple[int, int]]) -> NDAr
     return np.empty((features, snapshots + alone), np.float32)[:, :snapshots]
 
 
-def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor) -> Population:
-    counts = list(pool.map(lambda column: histogram([column])[0], values))
+def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], each: Callable[..., Any]) -> Population:
+    counts = list(each(lambda column: histogram([column])[0], values))
     return Population(histograms=dict(zip((feature.name for feature in features), counts, strict=True)))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -246,6 +247,32 @@ class Gaps:
 
     def fill(self, columns, context):
         columns[:] = not columns.flags.c_contiguous
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A family that fills in whether a thread of its own does it."""
+
+    name: ClassVar[str] = "thread"
+    version: ClassVar[int] = 1
+
+    def features(self, shape, before):
+        return (Feature("thread", "thread", "events", "Nothing.", "never null", ""),)
+
+    def fill(self, columns, context):
+        columns[:] = threading.current_thread() is not threading.main_thread()
+
+
+@pytest.mark.parametrize("small", [200_000, 1])
+def test_a_small_log_takes_one_thread(monkeypatch, small):
+    """Unless told otherwise the caller's own thread builds the vectors of a small log, and others those of a large."""
+    monkeypatch.setattr("peculiar.features.plan._SMALL", small)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    plan = FeaturePlan(roles(), WindowSpec(), ("pay", "view"), (Thread(),))
+    timeline = timeline_of(rich_log())
+    population = plan.fit(timeline)
+    assert set(plan.vectors(timeline, population).column("thread")) == {float(small == 1)}
+    assert set(plan.vectors(timeline, population, threads=2).column("thread")) == {1.0}
 
 
 @pytest.mark.parametrize("users", ["a", "ab", "abc"])
