@@ -82,9 +82,15 @@ $(RIVALS)/.ready: requirements/rivals.txt
 .PHONY: rivals
 rivals: $(RIVALS)/.ready ## create .venv-rivals with Featuretools and tsfresh, for experiments/speed.py
 
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: setup ## run the tests but those of Spark, a file at a time on each core; ARGS="-k velocity" selects
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not spark" $(ARGS)
+test: setup ## run the tests but the long ones and those of Spark, a file at a time on each core; ARGS="-k velocity" selects
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not spark and not long" $(ARGS)
+
+.PHONY: test-long
+test-long: setup ## run the long tests: experiments at some size, third-party logs, kills
+	@$(BIN)/python -m pytest $(PARALLEL) -m "long and not spark" $(ARGS)
 
 # Half a gigabyte that only Spark's own tests need.
 $(VENV)/.spark: requirements/spark.txt $(VENV)/.ready

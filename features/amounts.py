@@ -52,7 +52,7 @@ def quantiles(
     if (start[1:] < stop[:-1]).any():
         _overlapping(columns, values, rows, start, stop)
     else:
-        _apart(columns, values, start, stop, np.empty(int((stop - start).max()), np.float64))
+        _apart((columns[0], columns[1]), values, start, stop, np.empty(int((stop - start).max()), np.float64))
 
 
 def repeats(
@@ -111,7 +111,7 @@ def is_round(value: float) -> bool:
 
 @kernel
 def _apart(
-    columns: NDArray[np.float32],
+    columns: tuple[NDArray[np.float32], NDArray[np.float32]],
     values: NDArray[np.float64],
     start: Positions,
     stop: Positions,
@@ -126,7 +126,7 @@ def _apart(
                 n += 1
         _sort(ranked, n)
         if n > 0:
-            columns[0, r], columns[1, r] = median(ranked, n), ranked[(3 * n + 3) // 4 - 1]
+            columns[0][r], columns[1][r] = median(ranked, n), ranked[(3 * n + 3) // 4 - 1]
 
 
 @kernel

@@ -42,6 +42,7 @@ __all__ = ["FeaturePlan"]
 _FORMAT = 2
 _MOST_ACTIONS = 16
 _PARTS_PER_THREAD = 4
+_SMALL = 200_000  # events; threads that share a smaller log wait for each other more than they work
 _SHARED, _RISKY = 0.05, 0.5  # of all entities touch the value of a typical event
 _COMPANY = 256  # entities at most
 
@@ -204,8 +205,8 @@ class FeaturePlan:
             if isinstance(family, Relator):
                 counts = family.relate(timeline, snapshots, self.shape, first)
                 population = population.merged(Population.observed(counts))
-        values = np.empty((len(self.features), len(snapshots)), np.float32)
-        return self._build(timeline, snapshots, values, _Work(self.families, population, threads, progress, learn=True))
+        work = _Work(self.families, population, threads, progress, learn=True)
+        return self._build(timeline, snapshots, self._room(timeline, snapshots, work), work)
 
     def annotated(self, timeline: Timeline) -> Timeline:
         """The timeline with what families want to know across entities; do it before taking a partition.
@@ -240,7 +241,8 @@ class FeaturePlan:
         population : Population
             As :meth:`fit` made it.
         threads : int, optional
-            As many as the machine has cores, if not given; the result does not depend on it.
+            If not given, as many as the machine has cores, and one for a log of less than 200,000 events; the result
+            does not depend on it.
         progress : callable, optional
             Called with the name of each family that is done, and the share of work done.
         since : int, optional
@@ -257,7 +259,7 @@ class FeaturePlan:
         timeline = self.annotated(timeline)
         snapshots, work = snapshots_of(timeline, self.windows), _Work(self.families, population, threads, progress)
         if since is None and not last:
-            values = np.empty((len(self.features), len(snapshots)), np.float32)
+            values = self._room(timeline, snapshots, work)
             self._build(timeline, snapshots, values, work)
         else:
             keep = np.ones(len(snapshots), np.bool_) if since is None else snapshots.as_of > since
@@ -266,7 +268,7 @@ class FeaturePlan:
             values, snapshots = self._latest(timeline, snapshots, work, keep)
         entity = pa.DictionaryArray.from_arrays(pa.array(snapshots.entity), timeline.entity)
         ends = timeline.row[snapshots.stop - 1]
-        made = (values, self.features, self.fingerprint, ends)
+        made = (np.ascontiguousarray(values), self.features, self.fingerprint, ends)
         return Vectors(entity, snapshots.since, snapshots.as_of, *made, cut=snapshots.cut)
 
     @cached_property
@@ -285,10 +287,10 @@ class FeaturePlan:
         self, timeline: Timeline, snapshots: Snapshots, work: _Work, keep: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], Snapshots]:
         """The columns of some snapshots, and these: of the others no more is built than what is looked back at."""
-        recalled = np.empty((len(self.features), len(snapshots)), np.float32)
+        recalled = self._room(timeline, snapshots, work)
         self._build(timeline, snapshots, recalled, replace(work, families=self._recalled, asked=keep))
         latest = snapshots.only(keep)
-        values = np.empty((len(self.features), len(latest)), np.float32)
+        values = self._room(timeline, latest, work)
         for family, here in self._places():
             if family in self._recalled:
                 values[here] = recalled[here][:, keep]
@@ -304,27 +306,33 @@ class FeaturePlan:
             yield family, slice(done, done + size)
             done += size
 
+    def _room(self, timeline: Timeline, snapshots: Snapshots, work: _Work) -> NDArray[np.float32]:
+        """Room for the columns, of which no part is a block without gaps: for those kernels would be compiled anew."""
+        rows = _parted(timeline, snapshots, work.threads or _threads_for(timeline))[1]
+        alone = any(hi - lo == len(snapshots) for lo, hi in rows)
+        return np.empty((len(self.features), len(snapshots) + alone), np.float32)[:, : len(snapshots)]
+
     def _build(self, timeline: Timeline, snapshots: Snapshots, values: NDArray[np.float32], work: _Work) -> Population:
         """Fill the columns of some families, (n_features, n_snapshots), and learn their spread if wanted."""
         self._check(timeline)
-        threads = work.threads or os.cpu_count() or 1
-        cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
+        threads = work.threads or _threads_for(timeline)
+        cuts, rows = _parted(timeline, snapshots, threads)
         parts = [snapshots.part(lo, hi) for lo, hi in pairwise(cuts)]
-        rows = [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
         population = work.population
         with ThreadPoolExecutor(threads) as pool:
+            each = pool.map if threads > 1 else map
             for family, here in self._places():
                 if family not in work.families:
                     continue
                 if work.learn and isinstance(family, Learner):
                     view = self._viewer((timeline, population, values), here.start, work.asked)
-                    for counts in pool.map(family.learn, map(view, parts, rows)):
+                    for counts in each(family.learn, map(view, parts, rows)):
                         population = population.merged(Population.observed(counts))
                 fill = self._filler(family, (timeline, population, values), here, work.asked)
-                list(pool.map(fill, parts, rows))
+                list(each(fill, parts, rows))
                 if work.learn:
                     made = self.by_family[family.name]
-                    population = population.merged(_distribution(made, values[here], pool))
+                    population = population.merged(_distribution(made, values[here], each))
                 if work.progress:
                     work.progress(family.name, here.stop / len(self.features))
         return population
@@ -410,6 +418,17 @@ def _commonest(timeline: Timeline, action: str | None) -> tuple[str, ...]:
     return tuple(names[code] for code in order[:_MOST_ACTIONS] if counts[code] > 0)
 
 
+def _threads_for(timeline: Timeline) -> int:
+    """As many as the machine has cores; one for a small log."""
+    return 1 if len(timeline) < _SMALL else os.cpu_count() or 1
+
+
+def _parted(timeline: Timeline, snapshots: Snapshots, threads: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """The first entity of each part, and its first row and the row after its last."""
+    cuts = _cuts(timeline, threads * _PARTS_PER_THREAD)
+    return cuts, [(int(snapshots.rows[lo]), int(snapshots.rows[hi])) for lo, hi in pairwise(cuts)]
+
+
 def _cuts(timeline: Timeline, parts: int) -> list[int]:
     """Entity numbers that cut the events into parts of about equal size."""
     goals = np.linspace(0, len(timeline), parts + 1)[1:-1]
@@ -417,6 +436,6 @@ def _cuts(timeline: Timeline, parts: int) -> list[int]:
     return sorted({0, *map(int, inner), len(timeline.entity)})
 
 
-def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], pool: ThreadPoolExecutor) -> Population:
-    counts = list(pool.map(lambda column: histogram([column])[0], values))
+def _distribution(features: tuple[Feature, ...], values: NDArray[np.float32], each: Callable[..., Any]) -> Population:
+    counts = list(each(lambda column: histogram([column])[0], values))
     return Population(histograms=dict(zip((feature.name for feature in features), counts, strict=True)))

@@ -26,6 +26,41 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
+class LeftOut:
+    """Says at the end which tests that have a target of their own were left out; pytest is silent where xdist runs."""
+
+    TARGETS = ("long", "spark")
+
+    def __init__(self) -> None:
+        self.tests = dict.fromkeys(self.TARGETS, 0)
+
+    def pytest_deselected(self, items) -> None:
+        """Count where tests are collected: in each worker, all of them."""
+        for mark in self.TARGETS:
+            self.tests[mark] += sum(item.get_closest_marker(mark) is not None for item in items)
+
+    def pytest_sessionfinish(self, session) -> None:
+        """Hand the counts of a worker over to the process that reports."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["left_out"] = self.tests
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node) -> None:
+        """Take over the counts of a worker."""
+        self.tests = getattr(node, "workeroutput", {}).get("left_out", self.tests)
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        """A line for each mark."""
+        for mark, count in self.tests.items():
+            if count:
+                terminalreporter.line(f"LEFT OUT [{count}] {mark} tests: make test-{mark}")
+
+
+def pytest_configure(config) -> None:
+    """Count what is left out."""
+    config.pluginmanager.register(LeftOut())
+
+
 @pytest.fixture(scope="session")
 def benchmark_data() -> Path:
     """Folder of third-party logs that stay outside the repository; tests that need them skip where it is absent."""

@@ -318,7 +318,8 @@ def test_windows_that_end_with_an_event_go_all_the_way(tmp_path, windows):
     """Features, training and scoring take them from the settings, and every row names its event."""
     settings = tmp_path / "cards.toml"
     training = '[training]\ndetectors = ["isolation_forest"]\ntrials = 0\n'
-    settings.write_text(f"{training}\n[windows]\n{windows}\n")
+    few = "[isolation_forest]\ntrees = 20\ngroup_trees = 2\n"
+    settings.write_text(f"{training}\n{few}\n[windows]\n{windows}\n")
     assert run("simulate", "--events", 6_000, "--users", 150, "--days", 42, "-o", tmp_path).exit_code == 0
     events, given = tmp_path / "events.parquet", ("--config", settings)
     answers = [

@@ -21,6 +21,10 @@ budget = "10/day"
 [training]
 trials = 0
 
+[isolation_forest]
+trees = 30
+group_trees = 3
+
 [promotion]
 metric = "none"
 calibrated = false

@@ -89,6 +89,7 @@ def killed(command: list[str], home, mark: str) -> None:
     assert child.wait() == -9
 
 
+@pytest.mark.long
 def test_a_kill_leaves_the_old_output_and_the_rerun_all_of_the_new(ground):
     """Killed while it splits and while it scores, what was there stays; then the same bytes, with nothing beside."""
     home = ground.home / "killed"

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from peculiar.experiments.end_to_end import Stages, main
 
 
+@pytest.mark.long
 def test_the_command_writes_every_figure(tmp_path):
     """Every stage has its time and its memory, and the scores that were timed are there."""
     out = tmp_path / "end.json"

@@ -35,6 +35,7 @@ def result(benchmark_data, tmp_path_factory):
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_week_is_judged_payment_by_payment(result, benchmark_data):
     """One scored row for each payment of the test week, judged unless the customer was known by then.
 
@@ -57,6 +58,7 @@ def test_the_week_is_judged_payment_by_payment(result, benchmark_data):
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_models_are_as_good_as_they_were(result):
     """LightGBM is better than the best published average precision, and so is the forest than those without labels."""
     figures = result[1]

@@ -24,6 +24,7 @@ def ground(tmp_path_factory):
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["train", "score"])
 def test_kills_leave_nothing_partial_and_nothing_wrong(ground, kind):
     """After each kill what can be read is right, the registry holds together, and the rerun has the same bytes."""
@@ -35,6 +36,7 @@ def test_kills_leave_nothing_partial_and_nothing_wrong(ground, kind):
     assert tally.registry_inconsistencies == 0
 
 
+@pytest.mark.long
 def test_the_look_finds_what_is_wrong(ground, tmp_path):
     """Half a file, another day's scores and a dataset without a line on record are each counted as what they are."""
     place, tally = tmp_path / "out", Tally()

@@ -12,6 +12,7 @@ from peculiar.experiments.rehearsal import main, payments, simulated
 from peculiar.training.isolation_forest import IsolationForest
 
 
+@pytest.mark.long
 def test_the_command_writes_every_figure(tmp_path):
     """A tiny search tells what labels say of the defaults and of what was found, by kind, and how figures agree."""
     out = tmp_path / "rehearsal.json"
@@ -38,6 +39,8 @@ def test_labels_judge_and_nothing_else():
     assert task.judge(fitted)["roc_auc"] > 0.5
 
 
+@pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_payments_are_staged(benchmark_data):
     """Of the book's payments a week is learned, the next rehearsed with known trouble, and the one after judged."""
     import datetime as dt

@@ -50,6 +50,7 @@ def test_the_exponent_is_the_slope():
     assert exponent([10], [1.0]) is None
 
 
+@pytest.mark.long
 def test_a_new_day_is_held_against_a_rebuild(folder):
     """The share is that of the seconds, the day is the log's last, and both made it the same in every bit."""
     found, output = measured(folder, "--increment")

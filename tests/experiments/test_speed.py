@@ -28,6 +28,7 @@ def raced(tmp_path_factory):
     return json.loads(out.read_text()), done.output
 
 
+@pytest.mark.long
 def test_the_command_writes_every_figure(raced):
     """A run on a small log gives all that others read from its JSON, and the figures agree with each other."""
     found, output = raced
@@ -43,6 +44,7 @@ def test_the_command_writes_every_figure(raced):
     assert "times as fast as vectorised pandas" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["pandas", "polars", "duckdb"])
 def test_a_rival_on_the_same_log_is_compared_by_its_time(raced, name):
     """The ratio is that of the two times, over features that are all ours, and at least forty of them."""
@@ -53,6 +55,7 @@ def test_a_rival_on_the_same_log_is_compared_by_its_time(raced, name):
     assert 40 <= rival["features"] == rival["built"] <= rival["ours"]["features"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["groupby_apply", "featuretools", "tsfresh"])
 def test_who_is_left_out_is_said(raced, name):
     """A rival that did not race has null for its ratio, and the reason stands in the file and on the screen."""
@@ -62,6 +65,7 @@ def test_who_is_left_out_is_said(raced, name):
     assert f"{RIVALS[name].said} is left out: not asked for" in output
 
 
+@pytest.mark.long
 def test_windows_of_events_leave_rivals_out(tmp_path):
     """One vector for each event: ours is measured, the rivals say why they are not."""
     out = tmp_path / "speed.json"
@@ -99,6 +103,7 @@ def test_a_smaller_sample_is_scaled_to_the_whole(monkeypatch, tmp_path, way, wor
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_books_features_are_timed(benchmark_data, monkeypatch, tmp_path):
     """With its payments there, the twelve features and the default families are measured on all of them."""
     monkeypatch.setenv("PECULIAR_DATA", str(benchmark_data))

@@ -41,6 +41,7 @@ def results(folder, tmp_path_factory):
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_last_edits_are_judged_and_no_others(results, folder):
     """One scored row for each edit after the .85 quantile of time, as many of each user, true where a ban followed."""
     events, labels = (pd.read_parquet(folder / f"{name}.parquet") for name in ("events", "labels"))
@@ -54,6 +55,7 @@ def test_the_last_edits_are_judged_and_no_others(results, folder):
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_each_variant_has_the_detectors_that_it_can_fit(results):
     """Where no ban is told there is nothing for LightGBM to learn, and it is not among the judged."""
     figures, _ = results
@@ -64,6 +66,7 @@ def test_each_variant_has_the_detectors_that_it_can_fit(results):
 
 
 @pytest.mark.benchmark_data
+@pytest.mark.long
 def test_the_models_rank_better_than_chance_and_the_first_places_better_than_the_count(results, folder):
     """All beat chance; LightGBM is near the count of earlier edits in ROC AUC and above it in average precision."""
     figures, _ = results

@@ -99,13 +99,13 @@ def test_partitions_are_the_log_in_one_piece(ground, tmp_path, partitions):
 
 
 def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path):
-    """One partition or four thousand, one thread or two: the file of vectors is the same to the byte."""
+    """One partition or 64, most of them empty, one thread or two: the file of vectors is the same to the byte."""
     log, noted, plan, population, _ = ground
     table = log.source.table
     users = table[log.roles.entity].cast(pa.string()).combine_chunks()
     few = EventLog.open(table.filter(pc.is_in(users, value_set=users.unique().slice(0, 12))), log.roles)
     digests = {}
-    for partitions, threads in ((1, 1), (1, 2), (64, 2), (4096, 1)):
+    for partitions, threads in ((1, 1), (1, 2), (4, 2), (64, 1)):
         path = tmp_path / f"{partitions}-{threads}.parquet"
         store = EventStore.create(tmp_path / path.stem, log.roles, partitions=partitions).add(few, rows=500)
         with Partitions.over(store, plan, noted=noted) as parts, row_groups(path) as out:
@@ -179,7 +179,7 @@ def test_only_judges_look_at_histograms(ground, name):
     snapshots = snapshots_of(timeline, plan.windows)
     features = plan.by_family[name]
     blind = replace(population, histograms={})
-    columns = np.full((2, len(features), len(snapshots)), np.nan, np.float32)
+    columns = np.full((2, len(features), len(snapshots) + 1), np.nan, np.float32)[..., :-1]  # the layout of parts
     for column, known in zip(columns, (population, blind), strict=True):
         context = Context(timeline, snapshots, known, plan.shape, {}, ())
         if features:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -250,3 +251,55 @@ def test_the_latest_and_the_last_windows_are_rows_of_all(windows):
         last = plan.vectors(timeline, population, since=since, last=True)
         assert last.as_of.tobytes() == whole.as_of[rows].tobytes()
         assert last.values.tobytes() == whole.take(rows).values.tobytes()
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """A family that fills in whether its columns lie apart in memory, as those of a part of the rows do."""
+
+    name: ClassVar[str] = "gaps"
+    version: ClassVar[int] = 1
+
+    def features(self, shape, before):
+        return tuple(Feature(f"gaps_{name}", "gaps", "events", "Nothing.", "never null", "") for name in "ab")
+
+    def fill(self, columns, context):
+        columns[:] = not columns.flags.c_contiguous
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A family that fills in whether a thread of its own does it."""
+
+    name: ClassVar[str] = "thread"
+    version: ClassVar[int] = 1
+
+    def features(self, shape, before):
+        return (Feature("thread", "thread", "events", "Nothing.", "never null", ""),)
+
+    def fill(self, columns, context):
+        columns[:] = threading.current_thread() is not threading.main_thread()
+
+
+@pytest.mark.parametrize("small", [200_000, 1])
+def test_a_small_log_takes_one_thread(monkeypatch, small):
+    """Unless told otherwise the caller's own thread builds the vectors of a small log, and others those of a large."""
+    monkeypatch.setattr("peculiar.features.plan._SMALL", small)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    plan = FeaturePlan(roles(), WindowSpec(), ("pay", "view"), (Thread(),))
+    timeline = timeline_of(rich_log())
+    population = plan.fit(timeline)
+    assert set(plan.vectors(timeline, population).column("thread")) == {float(small == 1)}
+    assert set(plan.vectors(timeline, population, threads=2).column("thread")) == {1.0}
+
+
+@pytest.mark.parametrize("users", ["a", "ab", "abc"])
+def test_kernels_are_compiled_for_one_layout(users):
+    """A log that is one part and a log of many ask for the same machine code; the vectors are columns without gaps."""
+    plan = FeaturePlan(roles(), WindowSpec(), ("pay", "view"), (Gaps(),))
+    days = ("2025-03-01", "2025-03-02")
+    timeline = timeline_of([Event(user, instant(day), None, "pay", "d1", 1.0) for user in users for day in days])
+    vectors = plan.vectors(timeline, plan.fit(timeline))
+    assert (vectors.values == 1.0).all()
+    assert vectors.values.shape == (2, 2 * len(users))
+    assert vectors.values.flags.c_contiguous

@@ -49,6 +49,7 @@ def test_the_interpreter_builds_the_same_vectors(interpreted, every):
         np.testing.assert_allclose(theirs, ours, rtol=2e-6, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.long
 def test_the_same_tests_pass():
     """The tests of the kernels, and what every family promises of windows by session, pass without the compiler."""
     tests = [str(HERE / name) for name in ("test_kernels.py", "test_conformance.py")]

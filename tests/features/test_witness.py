@@ -41,7 +41,7 @@ WITH_HISTORY = (
 # Without them nothing of the kind is left: 0 or null, or no window.
 NOTHING_LEFT = (
     "pay_count_1d", "view_count_1d", "login_count_1d", "night_share_1d", "weekend_share_1d", "amount_round_share_1d",
-    "amount_known_share_1d", "repeat_share_1d",
+    "amount_known_share_1d",
 )  # fmt: skip
 # Without them it is less, and never more.
 LESS = ("amount_max_1d", "events_count_1d")
@@ -263,6 +263,19 @@ def test_both_devices_of_the_oddest_pair_and_no_third(world):
             assert len(held) == 2
             assert held == Counter(code for code in codes[now].tolist() if code in held)
         assert (len(found) > 0) == (np.nan_to_num(scene.value("device_pair_surprise_max_1d", row)) > 0)
+
+
+@given(world=worlds(most=30))
+@settings(max_examples=20)
+def test_both_ends_of_each_repetition(world):
+    """The events of repetitions are those whose neighbour in the window did the same; taken away, others may repeat."""
+    scene = Scene.of(world)
+    for row in range(len(scene.vectors)):
+        now = scene.window(row)
+        done = scene.timeline.dimensions["action"].codes[now]
+        steps = [n for n in range(1, len(now)) if done[n] == done[n - 1] >= 0]
+        wanted = sorted({place for n in steps for place in (now[n - 1], now[n])})
+        assert scene.witnesses("repeat_share_1d", row).tolist() == wanted
 
 
 codes_of = st.lists(st.integers(-1, 4), max_size=12).map(lambda codes: np.array(codes, np.int32))

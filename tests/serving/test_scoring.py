@@ -25,6 +25,7 @@ from peculiar.training.references import load
 DAY = 86_400_000_000
 START = 20_094 * DAY  # 6 January 2025, the first day of the simulated city
 SINCE, UNTIL = START + 36 * DAY, START + 40 * DAY
+FEW = {"since": SINCE, "until": UNTIL, "budget": 5}  # some ninety users a day: a budget for all is reasons for all
 COLUMNS = [
     "entity", "since", "as_of", "score", "p_value", "rank", "alert", "pick", "chance", "team", "case", "suppressed",
     "family", "reasons", "evidence",
@@ -42,6 +43,12 @@ def forest(trained):
     """The Isolation Forest, as it comes out of the registry."""
     version = next(version for version in trained.result.versions if version.kind == "isolation_forest")
     return load(trained.store, version.uri).model
+
+
+@pytest.fixture(scope="module")
+def wholes(city, model, forest):
+    """A few days scored from the whole log, by each of the two."""
+    return {kind: score_batch(made, city.events, **FEW) for kind, made in (("model", model), ("forest", forest))}
 
 
 @dataclass(frozen=True)
@@ -70,28 +77,28 @@ def same(left: pa.Table, right: pa.Table) -> bool:
 def test_scoring_sees_what_training_saw(trained, model, city):
     """The vectors of the later period are, bit for bit, those that the training was judged by."""
     split, seen = trained.result.material.split, trained.result.material.test
-    batch = score_batch(model, trained.log, labels=city.labels, since=split.test_from, until=split.test_until)
+    period = {"since": split.test_from, "until": split.test_until}
+    batch = score_batch(model, trained.log, labels=city.labels, **period, explain=0)
     assert batch.vectors.values.tobytes() == seen.values.tobytes()
     assert batch.vectors.entity.to_pylist() == seen.entity.to_pylist()
     assert np.array_equal(batch.vectors.as_of, seen.as_of)
     assert batch.table["score"].to_numpy().tobytes() == trained.result.candidates[0].score.tobytes()
 
 
-def test_labels_count_from_when_they_were_known(model, city):
+def test_labels_count_from_when_they_were_known(model, city, wholes):
     """Labels that became known after the scored days change no bit; those known before do, as the report tells."""
     known = city.labels["known_at"].cast(pa.int64()).to_numpy()
     in_time = city.labels.filter(pa.array(known < UNTIL))
     assert 0 < len(in_time) < len(city.labels)
-    batch = score_batch(model, city.events, labels=city.labels, since=SINCE, until=UNTIL)
-    assert same(batch.table, score_batch(model, city.events, labels=in_time, since=SINCE, until=UNTIL).table)
-    silent = score_batch(model, city.events, since=SINCE, until=UNTIL)
-    assert batch.vectors.values.tobytes() != silent.vectors.values.tobytes()
+    batch = score_batch(model, city.events, labels=city.labels, **FEW)
+    assert same(batch.table, score_batch(model, city.events, labels=in_time, **FEW).table)
+    assert batch.vectors.values.tobytes() != wholes["model"].vectors.values.tobytes()
     assert "labels about" in str(batch.report)
 
 
-def test_a_model_that_knows_risk_says_that_it_was_given_no_labels(model, city):
+def test_a_model_that_knows_risk_says_that_it_was_given_no_labels(model, city, wholes):
     """Without labels no trouble is known, in the vectors as in the report; a model without risk does not care."""
-    batch = score_batch(model, city.events, since=SINCE, until=UNTIL)
+    batch = wholes["model"]
     assert model.plan.risky
     assert "no labels were given" in str(batch.report)
     assert not any(np.nansum(batch.vectors.column(n)) for n in batch.vectors.names if "_trouble_max_" in n)
@@ -104,20 +111,19 @@ def test_a_model_that_knows_risk_says_that_it_was_given_no_labels(model, city):
 
 
 @pytest.mark.parametrize("kind", ["model", "forest"])
-def test_the_events_of_the_horizon_suffice(city, kind, request):
+def test_the_events_of_the_horizon_suffice(city, kind, wholes, request):
     """With nothing but the 28 days before the first scored day the whole answer is the same, to the last bit."""
     model = request.getfixturevalue(kind)
-    whole = score_batch(model, city.events, since=SINCE, until=UNTIL)
-    enough = score_batch(model, between(city.events, SINCE - 28 * DAY, UNTIL), since=SINCE, until=UNTIL)
+    whole = wholes[kind]
+    enough = score_batch(model, between(city.events, SINCE - 28 * DAY, UNTIL), **FEW)
     assert enough.vectors.values.tobytes() == whole.vectors.values.tobytes()
     assert same(enough.table, whole.table)
 
 
-def test_less_than_the_horizon_does_not_suffice(city, model):
+def test_less_than_the_horizon_does_not_suffice(city, model, wholes):
     """With a day less than the horizon some vector changes: the test above is not true of any stretch."""
-    whole = score_batch(model, city.events, since=SINCE, until=UNTIL)
-    less = score_batch(model, between(city.events, SINCE - 27 * DAY, UNTIL), since=SINCE, until=UNTIL)
-    assert less.vectors.values.tobytes() != whole.vectors.values.tobytes()
+    less = score_batch(model, between(city.events, SINCE - 27 * DAY, UNTIL), **FEW)
+    assert less.vectors.values.tobytes() != wholes["model"].vectors.values.tobytes()
 
 
 @pytest.mark.parametrize(("every", "zone"), [("1d", "Europe/Berlin"), ("1h", "UTC"), ("1h", "Asia/Kolkata")])
@@ -135,20 +141,18 @@ def test_the_horizon_suffices_in_every_zone_and_window(city, every, zone):
     assert batch.report.admitted < len(timeline)
 
 
-def test_what_happens_later_changes_nothing(city, model):
+def test_what_happens_later_changes_nothing(city, model, wholes):
     """Events at and after ``until`` are not looked at: the answer is that of a log which ends there."""
-    whole = score_batch(model, city.events, since=SINCE, until=UNTIL)
-    ended = score_batch(model, between(city.events, 0, UNTIL), since=SINCE, until=UNTIL)
+    whole, ended = wholes["model"], score_batch(model, between(city.events, 0, UNTIL), **FEW)
     assert same(whole.table, ended.table)
     assert whole.fingerprint == ended.fingerprint
 
 
-def test_two_runs_give_the_same_bytes(city, model):
+def test_two_runs_give_the_same_bytes(city, model, wholes):
     """Scoring has no dice: the same events in any order give the same table."""
     order = np.random.default_rng(0).permutation(len(city.events))
-    first = score_batch(model, city.events, since=SINCE)
-    again = score_batch(model, city.events, since=SINCE)
-    shuffled = score_batch(model, city.events.take(pa.array(order)), since=SINCE)
+    first, again = wholes["model"], score_batch(model, city.events, **FEW)
+    shuffled = score_batch(model, city.events.take(pa.array(order)), **FEW)
     assert same(first.table, again.table)
     assert same(first.table, shuffled.table)
     assert first.fingerprint == again.fingerprint == shuffled.fingerprint
@@ -156,12 +160,11 @@ def test_two_runs_give_the_same_bytes(city, model):
 
 # pyarrow reads a frame's zoned times in a way that pandas 3.1 deprecates.
 @pytest.mark.filterwarnings("ignore:Series.values returning an ndarray")
-def test_every_kind_of_source_scores_alike(city, model, tmp_path):
+def test_every_kind_of_source_scores_alike(city, model, wholes, tmp_path):
     """pandas, Polars, Arrow, an open log, a Parquet path and a CSV path give the same table."""
     plain = pl.from_arrow(city.events)
     pq.write_table(city.events, tmp_path / "events.parquet")
     plain.with_columns(pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")).write_csv(tmp_path / "events.csv")
-    want = score_events(model, city.events, since=SINCE)
     sources = [
         plain,
         city.events.to_pandas(),
@@ -170,12 +173,12 @@ def test_every_kind_of_source_scores_alike(city, model, tmp_path):
         str(tmp_path / "events.csv"),
     ]
     for source in sources:
-        assert same(score_events(model, source, since=SINCE), want), type(source)
+        assert same(score_events(model, source, **FEW), wholes["model"].table), type(source)
 
 
 def test_the_table_is_what_is_promised(city, model):
     """Columns, types and order: one row per entity and window, entities in the order of their names."""
-    table = score_events(model, city.events, since=SINCE, until=UNTIL)
+    table = score_events(model, city.events, **FEW)
     utc = pa.timestamp("us", tz="UTC")
     text = pa.string()
     number = pa.float64()
@@ -311,18 +314,18 @@ def test_asked_for_no_reasons_there_are_none(city, model):
 
 @pytest.mark.parametrize("since", [START + 42 * DAY, START + 400 * DAY])
 @pytest.mark.parametrize("kind", ["model", "forest"])
-def test_nothing_to_score_is_an_empty_table(city, since, kind, request):
+def test_nothing_to_score_is_an_empty_table(city, since, kind, wholes, request):
     """A period without events, near the log or far from it, gives no rows, and the columns are there all the same."""
     model = request.getfixturevalue(kind)
     batch = score_batch(model, city.events, since=since)
     assert batch.table.num_rows == len(batch.vectors) == 0
-    assert batch.table.schema == score_events(model, city.events, since=SINCE, until=UNTIL).schema
+    assert batch.table.schema == wholes[kind].table.schema
     assert batch.report.rejected == {}
 
 
 def test_windows_that_lie_partly_outside_are_not_scored(city, model):
     """A day counts if the whole of it lies in the period; half a day at either end does not."""
-    table = score_events(model, city.events, since=SINCE + DAY // 2, until=UNTIL + DAY // 2)
+    table = score_events(model, city.events, since=SINCE + DAY // 2, until=UNTIL + DAY // 2, explain=0)
     assert table.num_rows
     assert min(table["since"].cast(pa.int64()).to_pylist()) == SINCE + DAY
     assert max(table["as_of"].cast(pa.int64()).to_pylist()) == UNTIL
@@ -341,7 +344,7 @@ def test_rows_that_cannot_be_read_stand_aside_with_their_reasons(city, model):
         ]
     )
     both = pa.concat_tables([spoiled.cast(plain), pa.Table.from_pylist(rows, schema=plain)])
-    clean, batch = (score_batch(model, events, since=SINCE, until=UNTIL) for events in (spoiled, both))
+    clean, batch = (score_batch(model, events, **FEW) for events in (spoiled, both))
     reasons = ["no entity", "no time", "exact copy of another event"]
     assert sorted(batch.rejected["reason"].to_pylist()) == sorted(reasons)
     assert batch.report.rejected == dict.fromkeys(reasons, 1)

@@ -77,7 +77,7 @@ serve_ui(open_store(Path(sys.argv[1])), port=int(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_the_command_names_its_address_and_ends_cleanly(store, ending):
     """A taken port is said and another used; Ctrl-C or a polite kill ends the command with 0, and no server is left."""
     with socket.socket() as taken:

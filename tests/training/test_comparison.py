@@ -54,6 +54,7 @@ def test_a_model_against_itself_differs_by_nothing():
     assert told.alone == (0, 0)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 6))
 def test_alerts_are_those_of_the_plain_overlap(seed, budget):
     """Jaccard, who appears and who disappears are those of `alert_overlap`; figures are those of `evaluate`."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -66,6 +66,7 @@ def book_card_precision(frame: pd.DataFrame, budget: int) -> float:
     return float(np.mean(shares))
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_card_precision_is_the_books(seed, budget):
     """Without ties the value is that of the book's own procedure."""

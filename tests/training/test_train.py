@@ -14,10 +14,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from peculiar.audit import verify
 from peculiar.errors import ConfigError, LabelError
+from peculiar.training.isolation_forest import IsolationForest
 from peculiar.training.references import load
 from peculiar.training.registry import by_alias, champion
 from peculiar.training.store import open_store
 from peculiar.training.train import train
+
+TINY = IsolationForest(trees=10, group_trees=2, samples=64)  # where it does not matter how well it ranks
 
 
 def uses(home) -> list[dict]:
@@ -257,7 +260,7 @@ def test_labels_that_cannot_be_tied_to_the_log_are_refused(trained, tmp_path):
 def again(trained, tmp_path_factory):
     """Three trainings in one store: the first, a second that leaves the champion, a third that takes its place."""
     store = open_store(tmp_path_factory.mktemp("again"))
-    settings = replace(trained.settings, detectors=("isolation_forest",))
+    settings = replace(trained.settings, detectors=("isolation_forest",), chosen=(TINY,))
     changes = ({}, {"seed": 1}, {"seed": 2, "promote": "always"})
     results = [train(trained.log, settings=replace(settings, **change), store=store) for change in changes]
     return SimpleNamespace(store=store, results=results)
@@ -308,6 +311,6 @@ def test_verdicts_in_the_project_are_learned_from(trained, tmp_path):
             "as_of": pa.array(bad.as_of).cast(time), "verdict": ["confirmed"] * len(bad),
             "reviewer": ["ann"] * len(bad), "reviewed_at": pa.array(bad.as_of).cast(time)}  # fmt: skip
     take_in(pa.table(said), tmp_path)
-    settings = replace(trained.settings, detectors=("isolation_forest",))
+    settings = replace(trained.settings, detectors=("isolation_forest",), chosen=(TINY,))
     told = train(trained.log, settings=settings, store=open_store(tmp_path)).material
     assert told.train_truth.sum() >= len(bad)

@@ -47,7 +47,7 @@ def test_polars_builds_our_features(tmp_path, seed, n):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_groupby_apply_builds_our_features(tmp_path, seed):
     """A Python function for each user: the same features as DuckDB, straight from the definitions."""
-    path = written(tmp_path, seed, 500)
+    path = written(tmp_path, seed, 300)
     ours, recipe = raced(path, pandas_apply.FAMILIES)
     theirs = pandas_apply.build(pandas_apply.read(path, recipe), recipe)
     held(theirs.assign(as_of=theirs["as_of"].astype("int64")), ours, least=30)
@@ -55,7 +55,7 @@ def test_groupby_apply_builds_our_features(tmp_path, seed):
 
 def test_sql_rivals_build_the_same_columns(tmp_path):
     """DuckDB, Polars and groupby-apply run over one course: their columns are the same."""
-    path = written(tmp_path, 3, 500)
+    path = written(tmp_path, 3, 200)
     _, recipe = raced(path, polars_features.FAMILIES)
     with duckdb_features.connect(2) as database:
         duckdb_features.build(database, path, recipe)
