@@ -36,13 +36,13 @@ class RowGroups:
         How many came so far.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[bytes, str] | None = None) -> None:
+    def __init__(self, path: Path, pool: ThreadPoolExecutor, metadata: Mapping[bytes, str] | None = None) -> None:
         self.rows = 0
         self._path, self._metadata = path, metadata
         self._waiting: list[pa.Table] = []
         self._held = 0
         self._writer: pq.ParquetWriter | None = None
-        self._pool = ThreadPoolExecutor(1)  # the file grows while the next rows are made
+        self._pool = pool
         self._last: Future[None] | None = None
 
     def write(self, table: pa.Table) -> None:
@@ -60,7 +60,6 @@ class RowGroups:
         self._wait()
         if self._writer is not None:
             self._writer.close()
-        self._pool.shutdown()
 
     def _take(self, rows: int) -> pa.Table:
         table = pa.concat_tables(self._waiting)
@@ -108,7 +107,8 @@ def row_groups(path: Path, metadata: Mapping[bytes, str] | None = None) -> Itera
     [1, 2, 3]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as unfinished:
-        out = RowGroups(unfinished, metadata)
+    # The file grows while the next rows are made. Nobody writes it any more when it is put in place or removed.
+    with beside(path) as unfinished, ThreadPoolExecutor(1) as pool:
+        out = RowGroups(unfinished, pool, metadata)
         yield out
         out.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from peculiar.features.row_groups import GROUP, row_groups
+from peculiar.features.row_groups import GROUP, RowGroups, row_groups
 
 
 def rows(number: int) -> pa.Table:
@@ -58,8 +60,16 @@ def test_if_it_fails_nothing_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
 
 
-def test_rows_of_other_columns_are_an_error(tmp_path):
-    """A piece that does not fit those before it is not written by halves."""
+def test_rows_of_other_columns_are_an_error(tmp_path, monkeypatch):
+    """A piece that does not fit those before it leaves no file, not even of one that is still being written."""
+    put, refused, done = RowGroups._put, threading.Event(), threading.Event()
+
+    def slow(self, group) -> None:
+        refused.wait(0.2)
+        put(self, group)
+        done.set()
+
+    monkeypatch.setattr(RowGroups, "_put", slow)
 
     def mix() -> None:
         with row_groups(tmp_path / "rows.parquet") as out:
@@ -68,4 +78,6 @@ def test_rows_of_other_columns_are_an_error(tmp_path):
 
     with pytest.raises(ValueError, match=r"[Ss]chema"):
         mix()
+    refused.set()
+    assert done.wait(10)
     assert not list(tmp_path.iterdir())
