@@ -136,7 +136,8 @@ def _score(watch: Stopwatch, folder: str, version: int) -> tuple[int, tuple[str,
 
     del watch
     stages, home = Stages(), Path(folder)
-    request = ScoringRequest(home / "events.parquet", f"models:/peculiar/{version}", home / "scores.parquet")
+    model = f"models:/peculiar/{version}"
+    request = ScoringRequest(home / "events.parquet", model, home / "scores.parquet", shadow=False)  # of one alone
     written = score_to_file(request, open_store(home), progress=stages.done)
     stages.done("recording")
     figures = {"seconds": stages.seconds, "cpu_seconds": stages.cpu_seconds, "peak_bytes": stages.peak_bytes}

@@ -182,6 +182,8 @@ def score_to_file(
     )
     batch = noted(batch, companion)
     shadow = companion.shadow(loaded.model, batch, request.alert_rules)
+    if progress is not None and shadow is not None:
+        progress("shadow", 1.0)
     asked = request.alert_rules.to_dict() | companion.asked | {"days": [day and str(day) for day in request.days]}
     trace = Trace(store, loaded, request.model_uri, str(request.output), asked)
     table = named(batch.table, loaded)

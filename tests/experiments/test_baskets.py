@@ -36,6 +36,8 @@ from peculiar.features.families import Combination
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.roles import Roles
 
+pytestmark = pytest.mark.long
+
 SMALL = {"events": 90_000, "users": 1_500}
 FEW, MANY = 40, 80
 NEW = max(SIZES)

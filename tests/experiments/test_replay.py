@@ -25,6 +25,7 @@ def test_without_their_evidence_alerts_are_none(trained, city):
         assert 0.0 <= told["shares"][0] <= told["shares"][-1] <= 1.0
 
 
+@pytest.mark.long
 def test_the_command_writes_every_figure(tmp_path):
     """A small run gives for the detector that is asked for all that the screen shows."""
     out = tmp_path / "replay.json"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from peculiar.experiments.rivals import book
 
+pytestmark = pytest.mark.long
+
 HOUR = 3_600_000_000
 START = 1_522_540_800_000_000  # 1 April 2018
 

@@ -9,6 +9,8 @@ from rival_logs import held, raced, written
 
 from peculiar.experiments.rivals import duckdb_features, pandas_apply, pandas_features, polars_features
 
+pytestmark = pytest.mark.long
+
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
