@@ -86,7 +86,13 @@ def test_a_child_that_fails_is_an_error(capfd):
 
 def test_the_command_writes_what_it_counted(tmp_path, monkeypatch):
     """The JSON has the counts, over all and for each kind."""
-    monkeypatch.setattr("peculiar.experiments.kill.measure", lambda kills, *, seed: {"kills": kills, "seed": seed})
+
+    def measure(kills: int, *, seed: int, progress) -> dict[str, int]:
+        progress("score: kill 2", 0.5)
+        return {"kills": kills, "seed": seed}
+
+    monkeypatch.setattr("peculiar.experiments.kill.measure", measure)
     answer = CliRunner().invoke(main, ["--kills", "3", "--seed", "5", "--json", str(tmp_path / "new" / "k.json")])
     assert answer.exit_code == 0
-    assert json.loads((tmp_path / "new" / "k.json").read_text()) == {"kills": 3, "seed": 5} == json.loads(answer.output)
+    assert answer.stderr == " 50%  score: kill 2\n"
+    assert json.loads((tmp_path / "new" / "k.json").read_text()) == {"kills": 3, "seed": 5} == json.loads(answer.stdout)
