@@ -98,14 +98,17 @@ def test_partitions_are_the_log_in_one_piece(ground, tmp_path, partitions):
     assert not list(tmp_path.glob("store/passing-*"))
 
 
-def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path):
-    """One partition or 64, most of them empty, one thread or two: the file of vectors is the same to the byte."""
+@pytest.mark.parametrize(
+    "cuts", [((1, 1), (1, 2), (64, 2)), pytest.param(((1, 2), (64, 1), (4096, 1)), marks=pytest.mark.long)]
+)
+def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path, cuts):
+    """One partition or thousands, most of them empty, one thread or two: the same bytes of vectors."""
     log, noted, plan, population, _ = ground
     table = log.source.table
     users = table[log.roles.entity].cast(pa.string()).combine_chunks()
     few = EventLog.open(table.filter(pc.is_in(users, value_set=users.unique().slice(0, 12))), log.roles)
     digests = {}
-    for partitions, threads in ((1, 1), (1, 2), (4, 2), (64, 1)):
+    for partitions, threads in cuts:
         path = tmp_path / f"{partitions}-{threads}.parquet"
         store = EventStore.create(tmp_path / path.stem, log.roles, partitions=partitions).add(few, rows=500)
         with Partitions.over(store, plan, noted=noted) as parts, row_groups(path) as out:
