@@ -8,12 +8,12 @@ one instant do not see each other and their order, which nobody knows, cannot ma
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from .columns import from_wall
-from .kernels import kernel
+from .kernels import picked
 from .snapshots import micros
 from .survey import holders
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .snapshots import WindowSpec
     from .timeline import Timeline
 
-__all__ = ["BLOCK", "NEVER", "TROUBLE", "Stream", "in_order", "look_back", "look_backs", "places_of_few"]
+__all__ = ["BLOCK", "NEVER", "TROUBLE", "Stream", "look_back", "look_backs", "places_of_few"]
 
 TROUBLE = "trouble.known_at"  # the note that says when the trouble of an event became known, int64 microseconds
 NEVER = int(np.iinfo(np.int64).max)
@@ -61,8 +61,8 @@ class Stream:
     def of(cls, timeline: Timeline, windows: WindowSpec, few: NDArray[np.uint32] | None = None) -> Self:
         """Sort by time: all events, or but the ``few`` at the given places in the timeline."""
         order = timeline.by_time if few is None else few[np.argsort(timeline.at[few], kind="stable")]
-        at = in_order(timeline.at, order)
-        wall = in_order(timeline.wall, order) if _by_the_wall(timeline, windows) else None
+        at = picked(timeline.at, order)
+        wall = picked(timeline.wall, order) if _by_the_wall(timeline, windows) else None
         return cls(order, at, _lower(at, wall, timeline.zone, windows))
 
 
@@ -127,12 +127,3 @@ def _lower(at: NDArray[np.int64], wall: NDArray[np.int64] | None, zone: str, win
     day = wall // _DAY
     begins = from_wall(np.arange(day.min(), day.max() + 1) * _DAY - windows.horizon_width, zone)
     return np.maximum(lower, begins[day - day.min()])
-
-
-@kernel
-def in_order(values: NDArray[Any], order: NDArray[np.uint32]) -> NDArray[Any]:
-    """A column of the timeline in the order of time."""
-    taken = np.empty(len(order), values.dtype)
-    for k in range(len(order)):
-        taken[k] = values[order[k]]
-    return taken

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["counted_out", "enter", "forget", "gather", "kernel", "leave", "mad", "median", "rank_in", "rank_out"]
+__all__ = ["counted_out", "enter", "forget", "kernel", "leave", "mad", "median", "picked", "rank_in", "rank_out"]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -66,7 +66,7 @@ def counted_out(
 
 
 @kernel
-def gather(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
+def picked(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
     """The given rows of a column, in the given order."""
     taken = np.empty(len(rows), source.dtype)
     for i in range(len(rows)):

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .columns import Codes, stable_hash
-from .kernels import counted_out, gather, kernel
+from .kernels import counted_out, kernel, picked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,9 +108,9 @@ class Piece:
         texts |= {} if arrivals.peer is None else {PEER: arrivals.peer}
         numbers = {AT: arrivals.at, **{f"m:{name}": values for name, values in arrivals.measures.items()}}
         numbers |= {} if arrivals.place is None else dict(zip(PLACE, arrivals.place, strict=True))
-        taken = {name: pa.array(gather(values, rows)) for name, values in numbers.items()}
+        taken = {name: pa.array(picked(values, rows)) for name, values in numbers.items()}
         taken |= {name: _taken(column, rows) for name, column in raw.items()}
-        codes = {name: Codes(gather(text.codes, rows), text.values) for name, text in texts.items()}
+        codes = {name: Codes(picked(text.codes, rows), text.values) for name, text in texts.items()}
         starts = first[:-1].reshape(len(days), partitions)
         return cls(codes, taken, days, np.append(starts, first[partitions::partitions][:, None], axis=1))
 
@@ -187,7 +187,7 @@ def _dense(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 def _taken(column: pa.ChunkedArray | NDArray[Any], rows: NDArray[np.uint32]) -> pa.Array:
     if isinstance(column, np.ndarray):
-        return pa.array(gather(column, rows))
+        return pa.array(picked(column, rows))
     taken = pc.take(column, pa.array(rows))
     return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..errors import SchemaError
 from .columns import Codes, Ids, encode_ids, stable_hash, to_wall
-from .kernels import counted_out, gather, kernel
+from .kernels import counted_out, kernel, picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -134,7 +134,7 @@ class Timeline:
         if not len(self):
             return np.empty(0, np.uint32)
         order = _in_source(self.row, int(self.row.max()) + 1)
-        return order[_by_time(gather(self.at, order), None)]
+        return order[_by_time(picked(self.at, order), None)]
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
@@ -260,7 +260,7 @@ def sort_events(arrivals: Arrivals, kept: NDArray[np.bool_] | None) -> tuple[Tim
         raise SchemaError(message)
     row = _by_time(arrivals.at, kept)
     row, first = counted_out(arrivals.entity.codes, row, len(arrivals.entity.values))
-    at = gather(arrivals.at, row)
+    at = picked(arrivals.at, row)
     row, copies, identical = _settle_ties(arrivals, row, first, at)
     dropped = {"exact copy of another event": row[copies].astype(np.intp)}
     row, first = _without(row, first, copies)
@@ -364,7 +364,7 @@ def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int
         columns["peer"] = arrivals.peer.codes
     columns |= dict(zip(("latitude", "longitude"), () if arrivals.place is None else arrivals.place, strict=False))
     with ThreadPoolExecutor() as pool:
-        taken = dict(zip(columns, pool.map(lambda column: gather(column, row), columns.values()), strict=True))
+        taken = dict(zip(columns, pool.map(lambda column: picked(column, row), columns.values()), strict=True))
     return Timeline(
         entity=arrivals.entity.values,
         first=first,

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..aftermath import AFTERMATH
-from ..exchange import Stream, in_order, look_backs
+from ..exchange import Stream, look_backs
 from ..family import Feature
-from ..kernels import kernel
+from ..kernels import kernel, picked
 from ..survey import known_holders
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Moment:
         if shape.cut != "event" or not shape.shared:
             return {}
         stream, made = Stream.of(timeline, windows), {}
-        entity = in_order(timeline.owner, stream.order)
+        entity = picked(timeline.owner, stream.order)
         for name in shape.shared:
             codes, values = timeline.dimensions[name].codes, len(timeline.dimensions[name].values)
-            met = in_order(codes, stream.order), entity
+            met = picked(codes, stream.order), entity
             visits = np.full((2, values), -1, np.int32), np.full((2, values), _LONG_AGO)
             made[f"moment.{name}.gap_others"] = _apart(stream.order, (stream.at, stream.lower), met, visits)
         return made

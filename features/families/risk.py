@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 
 from ..aftermath import AFTERMATH, aftermath, aftermath_features, gather
-from ..exchange import BLOCK, NEVER, TROUBLE, Stream, in_order, look_backs
+from ..exchange import BLOCK, NEVER, TROUBLE, Stream, look_backs
 from ..family import Feature
-from ..kernels import kernel
+from ..kernels import kernel, picked
 from ..snapshots import micros
 from ..witness import alike, window_of
 
@@ -190,7 +190,7 @@ class _Troubles:
         """Without a note of trouble there is none."""
         if TROUBLE not in timeline.notes:
             return cls(*(np.empty(0, np.int64) for _ in range(4)))
-        known = in_order(timeline.notes[TROUBLE], stream.order)
+        known = picked(timeline.notes[TROUBLE], stream.order)
         which = np.flatnonzero(known != NEVER)
         counts_from = np.maximum(known[which], stream.at[which] + 1)  # an event never sees its own instant
         return cls(which, stream.at[which], counts_from, np.argsort(counts_from, kind="stable"))
@@ -223,7 +223,7 @@ def _own_noted(timeline: Timeline, stream: Stream, horizon: str, troubles: _Trou
     own = np.zeros((1, len(timeline)), np.float32)
     if len(troubles.which):
         troubles.note(
-            own, stream, in_order(timeline.owner, stream.order).view(np.uint32), len(timeline.entity), (horizon,)
+            own, stream, picked(timeline.owner, stream.order).view(np.uint32), len(timeline.entity), (horizon,)
         )
     return own[0]
 
