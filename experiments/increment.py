@@ -16,17 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..features.daily import take_in, vectors_of_day
+from ..features.daily import take_in
 from ..features.events import EventLog
 from ..features.memory import Room
-from ..features.output import vector_table
-from ..features.partitions import Partitions
-from ..features.row_groups import row_groups
 from ..features.store import EventStore
-from ..serving.large import score_partitions
+from ..serving.batch import day_begins
 from ..training.model import Model
 from .rivals.stopwatch import run_apart
-from .scale import trained_model, warm_up, written
+from .scale import scores_on_disk, trained_model, warm_up, written
 
 if TYPE_CHECKING:
     from datetime import date
@@ -112,15 +109,11 @@ def _rebuild(
     plan, place = model.plan, home / "rebuilt"
     shutil.rmtree(place, ignore_errors=True)
     watch.start()
-    share = Room.of(room[0], plan.roles)
     store = EventStore.create(place, plan.roles, partitions=room[1])
-    store = store.add(EventLog.open(paths[0], plan.roles), rows=share.piece)
+    store = store.add(EventLog.open(paths[0], plan.roles), rows=Room.of(room[0], plan.roles).piece)
     watch.lap("split")
-    with Partitions.over(store, plan) as parts:
-        watch.lap("meeting")
-        out: dict[str, Any] = {"vectors": home / "all-vectors.parquet", "most_bytes": share.vectors}
-        scored = score_partitions(model, parts, home / "all-scores.parquet", **out)
-        watch.lap("vectors and scores")
+    scored = scores_on_disk(model, store, home, memory=room[0], named="all-", lap=watch.lap)
+    watch.lap("vectors and scores")
     shutil.rmtree(place)
     return scored.rows, tuple(plan.by_family)
 
@@ -136,15 +129,10 @@ def _new_day(
     grown = take_in(store, log, plan, keep=_DAYS, rows=Room.of(room[0], plan.roles).piece)
     [new] = grown.days
     watch.lap("add")
-    with row_groups(home / "day-vectors.parquet") as vectors, row_groups(home / "day-scores.parquet") as scores:
-        for _, _, rows in vectors_of_day(grown.store, plan, model.population, new):
-            watch.lap("vectors")
-            vectors.write(table := vector_table(rows))
-            score = pa.array(model.detector.score(rows))
-            scores.write(table.select(["entity", "since", "as_of"]).append_column("score", score))
-            watch.lap("scores and writing")
-    watch.lap("scores and writing")
-    return vectors.rows, tuple(plan.by_family)
+    since = day_begins(new, plan.roles.time_zone)
+    scored = scores_on_disk(model, grown.store, home, since=since, memory=room[0], named="day-", lap=watch.lap)
+    watch.lap("vectors and scores")
+    return scored.rows, tuple(plan.by_family)
 
 
 def _ready(place: str, _day: str) -> Model:

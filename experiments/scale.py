@@ -15,6 +15,7 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,14 @@ from ..features.memory import bytes_of
 from .rivals.stopwatch import run_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from ..features.store import EventStore
+    from ..serving.large import Ranking
     from ..training.model import Model
     from .rivals.stopwatch import Stopwatch
 
-__all__ = ["exponent", "measure", "trained_model", "warm_up", "written"]
+__all__ = ["exponent", "measure", "scores_on_disk", "trained_model", "warm_up", "written"]
 
 _EVENTS_A_USER, _DAYS = 100, 60
 _LEARNED_FROM = 200_000  # events
@@ -139,10 +142,7 @@ def trained_model(folder: Path, detector: str) -> Path:
 
 def _through(watch: Stopwatch, paths: tuple[str, str, str], memory: int, *how: str) -> tuple[int, tuple[str, ...]]:
     from ..features.events import EventLog
-    from ..features.memory import Room
-    from ..features.partitions import Partitions
     from ..features.passing import passing_store
-    from ..serving.large import score_partitions
     from ..training.model import Model
 
     loaded, target = Model.load(Path(paths[1])), Path(paths[2])
@@ -150,32 +150,58 @@ def _through(watch: Stopwatch, paths: tuple[str, str, str], memory: int, *how: s
     with _confined(memory) if "limited" in how else nullcontext():
         watch.start()
         opened = EventLog.open(paths[0], loaded.plan.roles)
-        room = Room.of(memory, opened.roles)
         with passing_store(opened, target / "scores.parquet", memory=memory, plan=loaded.plan) as store:
             watch.lap("split")
-            with Partitions.over(store, loaded.plan) as parts:
-                watch.lap("meeting")
-                scored = score_partitions(
-                    loaded,
-                    parts,
-                    target / "scores.parquet",
-                    vectors=target / "vectors.parquet",
-                    most_bytes=room.vectors,
-                )
-                watch.lap("vectors and scores")
+            scored = scores_on_disk(loaded, store, target, memory=memory, lap=watch.lap)
+            watch.lap("vectors and scores")
         watch.lap("cleaning")
     return scored.rows, tuple(loaded.plan.by_family)
 
 
 def warm_up(model: Model) -> None:
-    """Load or compile every kernel on the first few events of a small log."""
+    """Load or compile every kernel on the first few events of a small log: of all its days, and of the last alone."""
+    from ..features.daily import take_in
     from ..features.events import EventLog
+    from ..features.store import EventStore
+    from ..serving.batch import day_begins
     from .simulate import write_simulation
 
-    with tempfile.TemporaryDirectory() as folder:
-        write_simulation(folder, events=20_000, users=200, days=_DAYS, seed=1)
-        timeline, _, _ = EventLog.open(f"{folder}/events.parquet", model.plan.roles).read()
-        model.detector.score(model.vectors(timeline))
+    plan = model.plan
+    with tempfile.TemporaryDirectory() as passing:
+        home = Path(passing)
+        write_simulation(home, events=20_000, users=200, days=_DAYS, seed=1)
+        log = EventLog.open(str(home / "events.parquet"), plan.roles)
+        store = take_in(EventStore.create(home / "store", plan.roles, partitions=2), log, plan).store
+        for since in (None, day_begins(store.days()[-1], plan.roles.time_zone)):
+            scores_on_disk(model, store, home, since=since, memory=2 * 10**9)
+
+
+def scores_on_disk(  # noqa: PLR0913 - what is scored, where to, and in how much memory
+    model: Model,
+    store: EventStore,
+    home: Path,
+    *,
+    since: int | None = None,
+    memory: int,
+    named: str = "",
+    lap: Callable[[str], None] | None = None,
+) -> Ranking:
+    """Write ``vectors.parquet`` and ``scores.parquet`` of a store's windows, or of those from an instant on."""
+    from ..features.daily import reach_days
+    from ..features.memory import Room
+    from ..features.partitions import Partitions
+    from ..serving.large import score_partitions
+
+    plan, room = model.plan, Room.of(memory, model.plan.roles)
+    first = None if since is None else store.days()[-1] - timedelta(days=reach_days(plan.windows))
+    how: dict[str, Any] = {"days": (first, None), "since": since, "together": room.partition}
+    with Partitions.over(store, plan, **how) as parts:
+        if lap:
+            lap("meeting")
+        out: dict[str, Any] = {"most_bytes": room.vectors, "period": (since, None)}
+        return score_partitions(
+            model, parts, home / f"{named}scores.parquet", vectors=home / f"{named}vectors.parquet", **out
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -11,15 +12,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .texts import text_hash
+
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["Codes", "Ids", "Times", "encode", "encode_ids", "from_wall", "numbers", "stable_hash", "times", "to_wall"]
+__all__ = [
+    "Codes",
+    "Ids",
+    "Times",
+    "day_at",
+    "encode",
+    "encode_ids",
+    "from_wall",
+    "numbers",
+    "stable_hash",
+    "times",
+    "to_wall",
+]
 
 MICROSECONDS = pa.timestamp("us")
 AWARE = pa.timestamp("us", tz="UTC")
 _LARGEST = 1e30  # a window's sum of larger ones could leave the range of float32
+_DAY, _EPOCH = 86_400_000_000, date(1970, 1, 1)
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _NO_CODE = -2  # -1 is null
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -83,10 +99,13 @@ class Ids:
     keys : uint64 array of shape (n,)
         Equal for equal ids.
     null : bool array of shape (n,), or None if every event has an id
+    distinct : bool
+        Whether it is known that no id comes twice.
     """
 
     keys: NDArray[np.uint64]
     null: NDArray[np.bool_] | None = None
+    distinct: bool = False
 
     def null_at(self, rows: NDArray[np.intp] | NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Which of the given rows have no id."""
@@ -94,8 +113,8 @@ class Ids:
 
     @cached_property
     def unique(self) -> bool:
-        """True if the ids only ever rise, as a log's own numbering does; else nothing is known yet."""
-        return self.null is None and bool((self.keys[1:] > self.keys[:-1]).all())
+        """True if no id comes twice, as where they only ever rise, a log's own numbering; else nothing is known yet."""
+        return self.distinct or (self.null is None and bool((self.keys[1:] > self.keys[:-1]).all()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +143,11 @@ class Times:
 
 def stable_hash(values: pa.Array) -> NDArray[np.uint64]:
     """Hash text or whole numbers to uint64, equal on every machine (SipHash for text, a bit mixer for numbers)."""
-    from pandas.util import hash_array
-
     if pa.types.is_integer(values.type):
+        from pandas.util import hash_array
+
         return hash_array(values.to_numpy(zero_copy_only=False))
-    return hash_array(values.to_numpy(zero_copy_only=False).astype(object), categorize=False)
+    return text_hash(values)
 
 
 def encode(column: pa.ChunkedArray) -> Codes:
@@ -194,6 +213,17 @@ def to_wall(at: NDArray[np.int64], zone: str) -> NDArray[np.int64]:
         return at
     stamps = pa.array(at).cast(pa.timestamp("us", tz=str(ZoneInfo(zone))))
     return pc.local_timestamp(stamps).cast(pa.int64()).to_numpy()
+
+
+def day_at(instant: int, zone: str) -> date:
+    """The day that clocks in ``zone`` show at an instant, microseconds since 1970 UTC.
+
+    Examples
+    --------
+    >>> day_at(1_740_870_000_000_000, "Europe/Berlin").isoformat()
+    '2025-03-02'
+    """
+    return _EPOCH + timedelta(days=int(to_wall(np.array([instant]), zone)[0]) // _DAY)
 
 
 def _hashable(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..errors import ConfigError
 from .columns import from_wall
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Increment", "reach_days", "take_in", "vectors_of_day"]
 
 _DAY = 86_400_000_000
+_TOGETHER = 1_000_000  # events
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +159,9 @@ def vectors_of_day(
     *,
     entities: pa.Array | None = None,
     noted: Callable[[Timeline], Timeline] | None = None,
-) -> Iterator[tuple[int, Timeline, Vectors]]:
-    """The vectors of the windows of a day, partition by partition, as a build of all days has them.
+    together: int = _TOGETHER,
+) -> Iterator[tuple[Timeline, Vectors]]:
+    """The vectors of the windows of a day, some partitions at a time, as a build of all days has them.
 
     Parameters
     ----------
@@ -173,29 +174,23 @@ def vectors_of_day(
     entities : pyarrow.Array of text, optional
         Only of these.
     noted : callable, optional
+    together : int
+        Partitions with so many events in all are looked at in one go.
 
     Yields
     ------
-    partition : int
     timeline : Timeline
     vectors : Vectors
+        In the order of (hash of the entity, as_of).
     """
     zone = store.manifest.roles.time_zone
     begins = [(each - _date(0)).days * _DAY for each in (day, day + timedelta(days=1))]
     since, until = from_wall(np.array(begins), zone).tolist()
-    first = day - timedelta(days=reach_days(plan.windows))
-    days = (first, day + timedelta(days=1))
-    with Partitions.over(store, plan, days=days, noted=noted, since=since) as parts:
-
-        def of_the_day(partition: int) -> Timeline | None:
-            active = store.active(partition, day)
-            wanted = active if entities is None else active.filter(pc.is_in(active, value_set=entities))
-            return parts.timeline(partition, entities=wanted)[0] if len(wanted) else None
-
-        for partition, timeline in parts.each("day", of_the_day):
-            if timeline is not None:
-                for part, vectors in parts.vectors(timeline, population, since=since):
-                    yield partition, part, vectors.between(since, until)
+    days = (day - timedelta(days=reach_days(plan.windows)), day + timedelta(days=1))
+    with Partitions.over(store, plan, days=days, noted=noted, since=since, together=together) as parts:
+        for portion in parts.portions("day", entities=entities):
+            for part, vectors in parts.vectors(portion.timeline, population):
+                yield part, vectors.between(since, until)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,14 +214,11 @@ class _Changes:
         came = self.store.only(self.fresh)
         everywhere, found = range(came.partitions), []
         for late in map(_date, before):
-            found += [came.active(everywhere, late)]
+            found += [came.active(everywhere, late, late + timedelta(days=1))]
             for name in meeting_places(self.plan):
-                found.append(self.store.touching(_date(day), name, came.touched(everywhere, late, name)))
-        return pa.concat_arrays([_flat(names) for names in found]).unique()
-
-
-def _flat(names: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+                touched = came.touched(everywhere, late, late + timedelta(days=1), name)
+                found.append(self.store.touching(_date(day), name, touched))
+        return pa.concat_arrays(found).unique()
 
 
 def _date(day: int) -> date:

@@ -7,11 +7,15 @@ it emits for a given log and fills their columns, snapshot by snapshot, in one l
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from .kernels import blank
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -151,7 +155,7 @@ class Shape:
     peer_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Context:
     """All that a family may look at while it fills its columns.
 
@@ -180,6 +184,32 @@ class Context:
     earlier: Mapping[str, NDArray[np.float32]]
     levels: tuple[str, ...]
     asked: NDArray[np.bool_] | None = None
+
+    @contextmanager
+    def looked_at(self, columns: NDArray[np.float32]) -> Iterator[tuple[NDArray[np.float32], Snapshots]]:
+        """The rows that somebody will look at, of some columns that no later window is judged by.
+
+        Parameters
+        ----------
+        columns : float32 array of shape (n_columns, n_snapshots)
+
+        Yields
+        ------
+        columns : float32 array of shape (n_columns, n_asked)
+            To be filled, null at first.
+        snapshots : Snapshots
+            Of these rows; of which earlier ones lie within a horizon is not known.
+        """
+        if self.asked is None:
+            yield columns, self.snapshots
+            return
+        few = blank(len(columns), len(self._few))
+        yield few, self._few
+        columns[:, self.asked] = few
+
+    @cached_property
+    def _few(self) -> Snapshots:
+        return self.snapshots if self.asked is None else self.snapshots.only(self.asked)
 
 
 @runtime_checkable

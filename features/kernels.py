@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["counted_out", "enter", "forget", "kernel", "leave", "mad", "median", "picked", "rank_in", "rank_out"]
+__all__ = [
+    "blank",
+    "counted_out",
+    "enter",
+    "forget",
+    "kernel",
+    "leave",
+    "mad",
+    "median",
+    "picked",
+    "rank_in",
+    "rank_out",
+]
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -29,6 +41,17 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def kernel(function: F) -> F:
     """Compile at the first call, keep the machine code on disk, and run without the interpreter's lock."""
     return cast("F", njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def blank(columns: int, rows: int) -> NDArray[np.float32]:
+    """Null columns of which none follows another without a gap: kernels are compiled for the parts of a wider block.
+
+    Examples
+    --------
+    >>> blank(1, 2)
+    array([[nan, nan]], dtype=float32)
+    """
+    return np.full((columns, rows + 1), np.nan, np.float32)[:, :rows]
 
 
 @kernel

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from ..errors import ConfigError
 from .columns import stable_hash, to_wall
@@ -16,15 +17,14 @@ from .partitions import Partitions
 from .passing import passing_store
 from .plan import FeaturePlan
 from .row_groups import row_groups
-from .segments import ID, ROW, partition_of
+from .segments import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pyarrow as pa
-
     from .events import EventLog
+    from .partitions import Portion
     from .population import Population
     from .snapshots import WindowSpec
     from .store import EventStore
@@ -80,12 +80,12 @@ def vectors_by_partition(
             population = parts.fit(progress=progress) if fitted is None else fitted[1]
             report, rows, entities = door_report(store, until), 0, 0
             with row_groups(output, plan_metadata(plan)) as out:
-                for partition, (timeline, part, _) in parts.each("vectors", parts.timeline, progress):
-                    report = report.joined(part)
-                    for _, built in parts.vectors(timeline, population, most_bytes=room.vectors):
+                for portion in parts.portions("vectors", progress):
+                    report = report.joined(portion.report)
+                    for _, built in parts.vectors(portion.timeline, population, most_bytes=room.vectors):
                         vectors = built.between(*period)
                         entities += len(np.unique(vectors.entity.indices.to_numpy()))
-                        out.write(with_last_event(vector_table(vectors), parts, partition, vectors))
+                        out.write(with_last_event(vector_table(vectors), parts, portion, vectors))
                 rows = out.rows
                 nothing_fit(report)
     return WrittenVectors(output, rows, entities, plan, report, fitted is None)
@@ -122,12 +122,13 @@ def door_report(store: EventStore, until: date | None) -> DataReport:
     return DataReport(held.source, held.rows, 0, dict(held.counts), (*held.notes, *said))
 
 
-def with_last_event(table: pa.Table, parts: Partitions, partition: int, vectors: Vectors) -> pa.Table:
+def with_last_event(table: pa.Table, parts: Partitions, portion: Portion, vectors: Vectors) -> pa.Table:
     """Add the last event of each window unless windows are days or hours, as a file from a log in one piece has it."""
     if parts.plan.windows.calendar or vectors.last is None:
         return table
-    raw, name = parts.store.raw(partition, *parts.days), parts.plan.roles.id
-    return with_events(table, raw[ROW if name is None else ID].take(vectors.last.astype(np.int64)), name)
+    raw = parts.store.raw(portion.partitions, *parts.days, entities=portion.entities)
+    ids = pa.chunked_array([pa.array(raw.row)]) if raw.ids is None else raw.ids
+    return with_events(table, ids.take(pa.array(vectors.last.astype(np.int64))), parts.plan.roles.id)
 
 
 def day_of(instant: int | None, zone: str) -> date | None:

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _HELD = 64 << 20  # bytes: what is gathered before it goes to disk
+_ROWS = "rows.npy"
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 NOBODY = int(np.iinfo(np.uint32).max)  # the place of an event that is told nothing
 EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4"), ("there", "?")])
@@ -83,11 +84,19 @@ class Meeting:
     _troubles: list[NDArray[np.void]] = field(default_factory=list)
     _bytes: int = 0
 
-    def bring(self, partition: int, timeline: Timeline) -> None:
-        """Hand over the events of a partition; partitions come in rising order."""
+    def bring(self, partition: int, timeline: Timeline, rows: NDArray[np.int64]) -> None:
+        """Hand over the events of a partition, which stood in these rows of all that came; partitions rise."""
+        self.expect(partition, rows)
         for name, number, events in handed_over(self.plan, partition, timeline, self.parts):
             self._hold(f"{_quoted(name)}/{number}/events", events)
         self._troubles.append(troubles_of(partition, timeline))
+
+    def expect(self, partition: int, rows: NDArray[np.int64]) -> None:
+        """Say which rows of all that came the events of a partition are that are told something, by their places."""
+        if len(rows):
+            path = self._path(f"told/{partition}/{_ROWS}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, rows)
 
     def hand_over(self, name: str, events: NDArray[np.void]) -> None:
         """Hand over events of a partition at the values of one dimension, in the order of (who, at).
@@ -99,28 +108,62 @@ class Meeting:
 
     def meet(self) -> None:
         """Let the families annotate each part, and send the notes to the partitions they belong to."""
-        self._flush()
         troubles = np.concatenate([*self._troubles, np.empty(0, EVENT)])
         places = [(name, part) for name in meeting_places(self.plan) for part in range(self.parts)]
-        for _, told in ahead(partial(self._annotated, troubles), places, most=2):
+        held, self._held, self._bytes = self._held, {}, 0
+        for _, told in ahead(partial(self._annotated, held, troubles), places, most=2):
             for partition, note, rows in told:
                 self._hold(f"told/{partition}/{_quoted(note)}.notes", rows)
         self._flush()
 
-    def notes(self, partition: int, events: int) -> dict[str, NDArray[np.float32]]:
-        """What was noted on the events of a partition, in the order of its timeline."""
-        paths = sorted((self.folder / f"told/{partition}").glob("*.notes"))
-        return put_back(((_named(path.stem), np.fromfile(path, TOLD)) for path in paths), events)
+    def notes(self, partitions: Iterable[int], rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        """What was noted on some events, null on those that were told nothing.
 
-    def _annotated(self, troubles: NDArray[np.void], place: tuple[str, int]) -> list[tuple[int, str, NDArray[np.void]]]:
+        Parameters
+        ----------
+        partitions : iterable of int
+            Those that the events are in, in rising order.
+        rows : int64 array of shape (n,)
+            Which rows of all that came the events are.
+
+        Returns
+        -------
+        dict of str to float32 array of shape (n,)
+
+        Raises
+        ------
+        StoreError
+            If a partition was told less than it asked.
+        """
+        own: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        told: dict[str, list[NDArray[np.float32]]] = {}
+        for place in (self.folder / f"told/{partition}" for partition in partitions):
+            if (place / _ROWS).exists():
+                own.append(np.load(place / _ROWS))
+                kept = ((_named(path.stem), np.fromfile(path, TOLD)) for path in sorted(place.glob("*.notes")))
+                for name, note in put_back(kept, len(own[-1])).items():
+                    told.setdefault(name, []).append(note)
+        asked, notes = np.concatenate(own), {name: np.concatenate(each) for name, each in told.items()}
+        if np.array_equal(asked, rows):
+            return notes
+        at, which = _among(rows, asked)
+        found = {name: np.full(len(rows), np.nan, np.float32) for name in notes}
+        for name, note in notes.items():
+            found[name][at] = note[which]
+        return found
+
+    def _annotated(
+        self, held: dict[str, list[NDArray[np.void]]], troubles: NDArray[np.void], place: tuple[str, int]
+    ) -> list[tuple[int, str, NDArray[np.void]]]:
         """What is noted at the values of a part of a dimension; its events are not needed any more then."""
         name, part = place
-        path = self._path(f"{_quoted(name)}/{part}/events")
-        if not path.exists():
+        called = f"{_quoted(name)}/{part}/events"
+        path, late = self._path(called), held.pop(called, [])
+        early = [np.fromfile(path, EVENT)] if path.exists() else []
+        path.unlink(missing_ok=True)
+        if not early and not late:
             return []
-        told = list(noted_there(self.plan, name, np.fromfile(path, EVENT), troubles, zone=self.zone))
-        path.unlink()
-        return told
+        return list(noted_there(self.plan, name, np.concatenate([*early, *late]), troubles, zone=self.zone))
 
     def _hold(self, name: str, rows: NDArray[np.void]) -> None:
         if len(rows):
@@ -232,6 +275,17 @@ def put_back(told: Iterable[tuple[str, NDArray[np.void]]], events: int) -> dict[
         found[name] = np.empty(events, np.float32)
         found[name][rows["place"]] = rows["note"]
     return found
+
+
+def _among(rows: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of the rows are among others, each there once at most, and at which place of these."""
+    if not len(asked):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    near = np.flatnonzero((rows >= asked.min()) & (rows <= asked.max()))
+    order = np.argsort(asked)
+    place = order[np.searchsorted(asked, rows[near], sorter=order)]
+    there = asked[place] == rows[near]
+    return near[there], place[there]
 
 
 def _at_one(plan: FeaturePlan, name: str) -> FeaturePlan:

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from .ahead import ahead
 from .claims import workspace
+from .columns import day_at
 from .fitting import fit_passes
 from .meeting import Meeting, meeting_places
 from .population import Population
 from .recall import CLASH
 from .recent import Recent, told_by_last_visits
 from .repeated import Named, Repeated, spurned_rows
-from .segments import ID, ROW
 from .snapshots import snapshots_of
 
 if TYPE_CHECKING:
@@ -41,12 +41,35 @@ if TYPE_CHECKING:
     from .timeline import Timeline
     from .vectors import Vectors
 
-__all__ = ["PASSING", "Partitions", "in_parts"]
+__all__ = ["PASSING", "Partitions", "Portion", "in_parts"]
 
 Made = TypeVar("Made")
 
 PASSING = "passing-"  # what begins so in a store is deleted by the run that made it, or by the next one
-_MOST_PARTS = 256
+_MOST_PARTS, _FEWER = 256, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Portion:
+    """The events of some partitions that follow each other, with all that families note.
+
+    Attributes
+    ----------
+    partitions : range
+    entities : pyarrow.Array of text, or None
+        Whose events these are; None for all.
+    timeline : Timeline
+    report : DataReport
+        Of what came in.
+    dropped : dict of str to int64 array
+        Which rows did not, by reason.
+    """
+
+    partitions: range
+    entities: pa.Array | None
+    timeline: Timeline
+    report: DataReport
+    dropped: dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +86,13 @@ class Partitions:
         Notes on a partition's events what is known of them from elsewhere, such as when their trouble became known.
     spurned : int64 array
         Rows whose ids are other events'.
-    meeting : Meeting or Recent or None
+    meeting : Meeting or None
         Who else was at the values; None where no family asks.
+    since : int or None
+        Only windows that begin at this instant or later are asked for, microseconds since 1970 UTC; or that end with an
+        event after it.
+    together : int
+        Partitions with so many events in all may be looked at in one go.
     """
 
     store: EventStore
@@ -72,7 +100,9 @@ class Partitions:
     days: tuple[date | None, date | None] = (None, None)
     noted: Callable[[Timeline], Timeline] | None = None
     spurned: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    meeting: Meeting | Recent | None = None
+    meeting: Meeting | None = None
+    since: int | None = None
+    together: int = 0
 
     @classmethod
     @contextmanager
@@ -84,6 +114,7 @@ class Partitions:
         days: tuple[date | None, date | None] = (None, None),
         noted: Callable[[Timeline], Timeline] | None = None,
         since: int | None = None,
+        together: int = 0,
         progress: Callable[[str, float], None] | None = None,
     ) -> Iterator[Self]:
         """Look at everybody as far as the plan has to, and clean up at the end.
@@ -96,45 +127,72 @@ class Partitions:
         noted : callable, optional
         since : int, optional
             Only windows that begin at this instant or later will be asked for, microseconds since 1970 UTC; or that end
-            with an event after it. Nothing is noted on events that these do not have.
+            with an event after it. Nothing is noted on events that these do not have, and of whoever has no such window
+            nothing is read.
+        together : int
+            Partitions with so many events in all may be looked at in one go.
         progress : callable, optional
             Called with what is done and the share of it.
         """
         parts, zone = min(store.partitions, _MOST_PARTS), store.manifest.roles.time_zone
         with workspace(store.folder, PASSING) as folder:
-            made = cls(store, plan, days, noted)
+            made = cls(store, plan, days, noted, since=since, together=together)
             if store.manifest.rising is None and store.manifest.roles.id is not None:
                 made = replace(made, spurned=_spurned(made, Repeated(folder, parts), progress))
             if meeting_places(plan):
-                meeting = Meeting(folder, plan, zone, parts)
-                made = replace(made, meeting=_met(made, meeting, since, progress))
+                made = replace(made, meeting=_met(made, partial(Meeting, folder, plan, zone), parts, progress))
             yield made
 
+    def portions(
+        self,
+        what: str,
+        progress: Callable[[str, float], None] | None = None,
+        *,
+        entities: pa.Array | None = None,
+    ) -> Iterator[Portion]:
+        """All that has to be looked at, some partitions at a time; the next portion is made while one is used.
+
+        Parameters
+        ----------
+        what : str
+            What progress is told to be of.
+        progress : callable, optional
+        entities : pyarrow.Array of text, optional
+            Only of these.
+
+        Yields
+        ------
+        Portion
+            At least one, and but for the first none without an event.
+        """
+        empty = True
+        for numbers, made in ahead(partial(self._portion, entities), self._ranges()):
+            if empty or len(made.timeline):
+                yield made
+            empty = False
+            del made
+            if progress:
+                progress(what, numbers.stop / self.store.partitions)
+
     def timeline(
-        self, partition: int, *, entities: pa.Array | None = None
+        self, partition: int | range, *, entities: pa.Array | None = None
     ) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:
         """The events of a partition with all that families note, what came in, and which rows did not by reason.
 
         Parameters
         ----------
-        partition : int
+        partition : int, or range of int
+            One, or several that follow each other.
         entities : pyarrow.Array of text, optional
             Only of these.
         """
-        wanted = None if isinstance(self.meeting, Meeting) else entities
-        table = self.store.raw(partition, *self.days, entities=wanted)
-        timeline, report, dropped = self.store.in_order(table, self.spurned)
+        rows = self.store.raw(partition, *self.days, entities=entities)
+        timeline, report, dropped = self.store.in_order(rows, self.spurned)
         timeline = timeline if self.noted is None else self.noted(timeline)
-        if isinstance(self.meeting, Recent):
-            told = self.meeting.notes([partition], table[ROW].to_numpy()[timeline.row])
+        if self.meeting is not None:
+            numbers = range(partition, partition + 1) if isinstance(partition, int) else partition
+            told = self.meeting.notes(numbers, rows.row[timeline.row])
             timeline = replace(timeline, notes={**timeline.notes, **told})
-        elif self.meeting is not None:
-            told = self.meeting.notes(partition, len(timeline))
-            timeline = replace(timeline, notes={**timeline.notes, **told})
-            if entities is not None:
-                timeline = timeline.of_entities(
-                    pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)
-                )
         return self.plan.annotated(timeline), report, dropped
 
     def timeline_of(self, entities: pa.Array) -> Timeline:
@@ -145,24 +203,7 @@ class Partitions:
         entities : pyarrow.Array of text
             So many that their events fit into memory.
         """
-        table = self.store.raw(range(self.store.partitions), *self.days, entities=entities)
-        timeline, _, _ = self.store.in_order(table, self.spurned)
-        timeline = timeline if self.noted is None else self.noted(timeline)
-        if isinstance(self.meeting, Recent):
-            told = self.meeting.notes(self.store.filled, table[ROW].to_numpy()[timeline.row])
-            timeline = replace(timeline, notes={**timeline.notes, **told})
-        elif self.meeting is not None:
-            timeline = replace(timeline, notes={**timeline.notes, **self._met(self.meeting, entities)})
-        return self.plan.annotated(timeline)
-
-    def _met(self, meeting: Meeting, entities: pa.Array) -> dict[str, NDArray[np.float32]]:
-        """What was noted on the events of some entities, partition by partition: the order of their timeline."""
-        found: dict[str, list[NDArray[np.float32]]] = {}
-        for partition, timeline in self.each("meeting", self.read):
-            mine = pc.is_in(timeline.entity, value_set=entities).to_numpy(zero_copy_only=False)[timeline.owner]
-            for name, note in meeting.notes(partition, len(timeline)).items():
-                found.setdefault(name, []).append(note[mine])
-        return {name: np.concatenate(notes) for name, notes in found.items()}
+        return self.timeline(range(self.store.partitions), entities=entities)[0]
 
     def fit(self, *, threads: int | None = None, progress: Callable[[str, float], None] | None = None) -> Population:
         """Learn what everyone does: the population that :meth:`FeaturePlan.fit` would learn of all events at once."""
@@ -182,7 +223,6 @@ class Partitions:
         *,
         most_bytes: int | None = None,
         threads: int | None = None,
-        since: int | None = None,
     ) -> Iterator[tuple[Timeline, Vectors]]:
         """The vectors of a partition, in the order of (hash of the entity, as_of), some entities at a time.
 
@@ -194,22 +234,23 @@ class Partitions:
         most_bytes : int, optional
             About so many bytes of vectors at a time; one entity's are never parted.
         threads : int, optional
-        since : int, optional
-            Only of windows that end after this, microseconds since 1970 UTC.
 
         Yields
         ------
         timeline : Timeline
             The events that the vectors are of, and the history before them.
         vectors : Vectors
+            Only of windows that end after what is asked for begins.
         """
         for part in in_parts(timeline, self.plan, most_bytes):
-            yield part, self.plan.vectors(part, population, threads=threads, since=since)
+            yield part, self.plan.vectors(part, population, threads=threads, since=self.since)
 
-    def read(self, partition: int) -> Timeline:
-        """The events of a partition as they are in the store, with what is known of them from elsewhere."""
-        timeline = self.store.timeline(partition, *self.days, spurned=self.spurned)[0]
-        return timeline if self.noted is None else self.noted(timeline)
+    def read(self, partition: int) -> tuple[Timeline, NDArray[np.int64]]:
+        """A partition's events as stored, with what is known from elsewhere, and their rows in all that came."""
+        rows = self.store.raw(partition, *self.days)
+        timeline = self.store.in_order(rows, self.spurned)[0]
+        came = rows.row[timeline.row]
+        return timeline if self.noted is None else self.noted(timeline), came
 
     def each(
         self, what: str, make: Callable[[int], Made], progress: Callable[[str, float], None] | None = None
@@ -229,17 +270,36 @@ class Partitions:
             if progress:
                 progress(what, (partition + 1) / self.store.partitions)
 
+    def _ranges(self) -> list[range]:
+        """The partitions that have an event, as many together as may be."""
+        size, fullest = 1, self.store.fullest(*self.days)
+        while 2 * size * fullest <= self.together and size < self.store.partitions:
+            size *= 2
+        return [range(n * size, (n + 1) * size) for n in dict.fromkeys(number // size for number in self.store.filled)]
+
+    def _portion(self, entities: pa.Array | None, numbers: range) -> Portion:
+        there = entities
+        if self.since is not None:
+            there = self.store.active(numbers, day_at(self.since, self.store.manifest.roles.time_zone), self.days[1])
+            there = there if entities is None else there.filter(pc.is_in(there, value_set=entities))
+        return Portion(numbers, there, *self.timeline(numbers, entities=there))
+
 
 def _met(
-    parts: Partitions, meeting: Meeting, since: int | None, progress: Callable[[str, float], None] | None
-) -> Meeting | Recent:
-    if since is not None and told_by_last_visits(parts.plan):
-        first = since if parts.plan.windows.calendar else since - parts.plan.windows.width
-        recent = Recent(meeting, parts.store, parts.days, first, parts.spurned)
-        recent.meet(parts.store.filled)
-        return recent
-    for partition, timeline in parts.each("meeting", parts.read, progress):
-        meeting.bring(partition, timeline)
+    parts: Partitions,
+    made: Callable[[int], Meeting],
+    number: int,
+    progress: Callable[[str, float], None] | None,
+) -> Meeting:
+    """Where entities met: the latest events alone, which few earlier ones tell of, or all in so many parts."""
+    if parts.since is not None and told_by_last_visits(parts.plan):
+        meeting = made(max(1, number // _FEWER))
+        first = parts.since if parts.plan.windows.calendar else parts.since - parts.plan.windows.width
+        Recent(meeting, parts.store, parts.days, first, parts.spurned).meet(parts.store.filled, progress)
+        return meeting
+    meeting = made(number)
+    for partition, (timeline, rows) in parts.each("meeting", parts.read, progress):
+        meeting.bring(partition, timeline, rows)
     meeting.meet()
     return meeting
 
@@ -263,10 +323,10 @@ def _spurned(parts: Partitions, repeated: Repeated, progress: Callable[[str, flo
 
 def _named(parts: Partitions, partition: int) -> tuple[Named, NDArray[np.int64]]:
     """The events of a partition that have ids, and the rows whose id another of its events has."""
-    raw = parts.store.raw(partition, *parts.days)
-    timeline, _, dropped = parts.store.in_order(raw)
-    there = raw[ID].is_valid().to_numpy()
-    named = Named(timeline, there[timeline.row], raw[ROW].to_numpy()[timeline.row])
+    rows = parts.store.raw(partition, *parts.days)
+    timeline, _, dropped = parts.store.in_order(rows)
+    there = np.ones(len(rows), np.bool_) if rows.ids is None else rows.ids.is_valid().to_numpy()
+    named = Named(timeline, there[timeline.row], rows.row[timeline.row])
     return named, dropped.get(CLASH, np.empty(0, np.int64))
 
 

@@ -1,64 +1,159 @@
-"""From a partition's rows on disk back to a timeline."""
+"""From a partition's segments on disk back to columns, and to a timeline."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from . import columns as col
+from .columns import Codes
 from .door import FUTURE, ZONELESS, by_hash
+from .kernels import kernel, picked
 from .segments import AT, BARE, ENTITY, ID, PEER, PLACE, ROW
+from .texts import Vocabulary
 from .timeline import Arrivals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
     from numpy.typing import NDArray
 
     from .roles import Roles
     from .whole import Whole
 
-__all__ = ["CLASH", "admitted", "arrivals_of", "no_rows", "only_of"]
+__all__ = ["CLASH", "Rows", "admitted", "arrivals_of", "rows_of", "stored_columns"]
 
 CLASH = "id used again by a different event"
+_NO_BITS, _ALL = np.empty(0, np.uint8), np.empty(0, np.uint32)
 
 
-def no_rows(roles: Roles) -> pa.Table:
-    """A partition without an event, with the columns that one has."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Stored rows, n of them, in the order of (day, partition, arrival).
+
+    Attributes
+    ----------
+    codes : mapping of str to Codes
+        The entity and all text columns.
+    plain : mapping of str to array of shape (n,)
+        Times, measures, rows in all that came, whether a time came without a zone.
+    ids : pyarrow.ChunkedArray or None
+        The log's own, if it has any and they were asked for.
+    """
+
+    codes: Mapping[str, Codes]
+    plain: Mapping[str, NDArray[Any]]
+    ids: pa.ChunkedArray | None
+
+    def __len__(self) -> int:
+        return len(next(iter((*self.plain.values(), *(text.codes for text in self.codes.values())))))
+
+    @property
+    def row(self) -> NDArray[np.int64]:
+        """Which row of all that came each is."""
+        return self.plain[ROW]
+
+
+def stored_columns(roles: Roles) -> dict[str, pa.DataType]:
+    """The columns that every segment has, and their types."""
     text = pa.dictionary(pa.int32(), pa.string())
-    columns = {ENTITY: text, **{f"d:{name}": text for name in roles.dimensions}}
+    columns: dict[str, pa.DataType] = {ENTITY: text, **{f"d:{name}": text for name in roles.dimensions}}
     columns |= {} if roles.peer_by is None else {PEER: text}
     columns |= {AT: pa.int64(), **{f"m:{name}": pa.float64() for name in roles.measures}}
     columns |= {} if roles.place is None else dict.fromkeys(PLACE, pa.float64())
-    columns |= {ROW: pa.int64()} | ({} if roles.id is None else {ID: pa.string()})
-    return pa.schema(columns).empty_table()
+    return columns | {ROW: pa.int64()} | ({} if roles.id is None else {ID: pa.string()})
 
 
-def arrivals_of(table: pa.Table, roles: Roles) -> Arrivals:
-    """Stored rows as arrays; the entities in the order of their hashes."""
-    codes = {name: col.encode(table[name]) for name in table.column_names if name[:2] == "d:" or name == PEER}
-    place = None if roles.place is None else np.stack([table[name].to_numpy() for name in PLACE])
+def rows_of(
+    segments: Iterable[tuple[pa.RecordBatch, int]],
+    columns: Mapping[str, pa.DataType],
+    entities: pa.Array | None = None,
+) -> Rows:
+    """Put segments together.
+
+    Parameters
+    ----------
+    segments : iterable of (pyarrow.RecordBatch, int)
+        Each with what is added to its rows to make them rows of all that came.
+    columns : mapping of str to pyarrow.DataType
+        What to look for, see :func:`stored_columns`; whether a time came without a zone is looked for anyway.
+    entities : pyarrow.Array of text, optional
+        Only of these.
+    """
+    held = list(segments)  # column by column, so that the values of one stay in a core's cache
+    texts = {name: Vocabulary() for name, kind in columns.items() if pa.types.is_dictionary(kind)}
+    numbers = {name: np.dtype(columns[name].to_pandas_dtype()) for name in columns if name not in {*texts, ID}}
+    chosen = [_ALL] * len(held)
+    if entities is not None:
+        texts[ENTITY] = Vocabulary(entities)
+        chosen = [_those(segment.column(ENTITY), texts[ENTITY]) for segment, _ in held]
+    sizes = [len(segment) if rows is _ALL else len(rows) for (segment, _), rows in zip(held, chosen, strict=True)]
+    ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    pieces = [
+        (segment, first, rows, slice(lo, hi))
+        for (segment, first), rows, (lo, hi) in zip(held, chosen, pairwise(ends.tolist()), strict=True)
+    ]
+    codes, plain, ids = {}, {}, []
+    for name, seen in texts.items():
+        column = np.empty(ends[-1], np.int32)
+        for segment, _, rows, here in pieces:
+            values = segment.column(name)
+            look_up = seen.find if name == ENTITY and entities is not None else seen.learn
+            _rename(column[here], *_indices(values), look_up(values.dictionary), rows)
+        codes[name] = Codes(column, seen.values, {"keys": seen.keys})
+    for name, kind in numbers.items():
+        plain[name] = np.empty(ends[-1], kind)
+        for segment, first, rows, here in pieces:
+            values = segment.column(name).to_numpy()
+            plain[name][here] = values if rows is _ALL else picked(values, rows)
+            if name == ROW:
+                plain[name][here] += first
+    plain[BARE] = np.zeros(ends[-1], np.bool_)
+    for segment, _, rows, here in pieces:
+        if BARE in segment.schema.names:
+            values = segment.column(BARE).to_numpy(zero_copy_only=False)
+            plain[BARE][here] = values if rows is _ALL else values[rows]
+        if ID in columns:
+            ids.append(segment.column(ID) if rows is _ALL else segment.column(ID).take(pa.array(rows)))
+    return Rows(codes, plain, _ids(ids) if ID in columns else None)
+
+
+def arrivals_of(rows: Rows, roles: Roles, *, distinct: bool = False) -> Arrivals:
+    """Stored rows as arrays; the entities in the order of their hashes.
+
+    Parameters
+    ----------
+    rows : Rows
+    roles : Roles
+    distinct : bool
+        Whether it is known that no id comes twice.
+    """
+    ids = None if rows.ids is None else col.encode_ids(rows.ids)
     return Arrivals(
-        by_hash(col.encode(table[ENTITY])),
-        table[AT].to_numpy(),
-        None if roles.id is None else col.encode_ids(table[ID]),
-        {name: codes[f"d:{name}"] for name in roles.dimensions},
-        {name: table[f"m:{name}"].to_numpy() for name in roles.measures},
+        by_hash(rows.codes[ENTITY]),
+        rows.plain[AT],
+        None if ids is None else replace(ids, distinct=distinct),
+        {name: rows.codes[f"d:{name}"] for name in roles.dimensions},
+        {name: rows.plain[f"m:{name}"] for name in roles.measures},
         roles.time_zone,
-        place,
-        codes.get(PEER),
+        None if roles.place is None else np.stack([rows.plain[name] for name in PLACE]),
+        rows.codes.get(PEER),
     )
 
 
 def admitted(
-    table: pa.Table, whole: Whole, spurned: NDArray[np.int64] | None
+    rows: Rows, whole: Whole, spurned: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.bool_] | None, dict[str, NDArray[np.intp]]]:
     """What only the whole log can tell of stored rows.
 
     Parameters
     ----------
-    table : pyarrow.Table, n rows
+    rows : Rows, n of them
     whole : Whole
     spurned : int64 array, or None
         Rows of the source whose ids are other events'.
@@ -70,12 +165,11 @@ def admitted(
     dropped : dict of str to int array
         Positions of those that may not, by reason.
     """
-    out, limit, dropped = np.zeros(len(table), np.bool_), whole.limit, {}
-    bare = table[BARE].fill_null(False).to_numpy() if whole.mixed and BARE in table.column_names else None
+    out, limit, dropped = np.zeros(len(rows), np.bool_), whole.limit, {}
     reasons = {
-        ZONELESS: bare,
-        FUTURE: None if limit is None else table[AT].to_numpy() >= limit,
-        CLASH: None if spurned is None else np.isin(table[ROW].to_numpy(), spurned),
+        ZONELESS: rows.plain[BARE] if whole.mixed else None,
+        FUTURE: None if limit is None else rows.plain[AT] >= limit,
+        CLASH: None if spurned is None or not len(spurned) else np.isin(rows.row, spurned),
     }
     for reason, mask in reasons.items():
         if mask is not None and mask.any():
@@ -84,11 +178,38 @@ def admitted(
     return (~out if out.any() else None), dropped
 
 
-def only_of(table: pa.Table, entities: pa.Array | None) -> pa.Table:
-    """The rows of some entities; names are looked up in the dictionary, of which a partition's day has few."""
-    if entities is None:
-        return table
-    column = table[ENTITY].combine_chunks()
-    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-    there = pc.is_in(column.dictionary, value_set=entities)
-    return table.filter(there.take(column.indices))
+def _indices(column: pa.DictionaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
+    """The positions in the dictionary, the bits that say which are there (none if all are), and where these begin."""
+    indices = column.indices
+    valid, data = indices.buffers()
+    lo, hi = indices.offset, indices.offset + len(indices)
+    bits = _NO_BITS if valid is None or not indices.null_count else np.frombuffer(valid, np.uint8)
+    return np.frombuffer(data, np.int32)[lo:hi] if hi > lo else np.empty(0, np.int32), bits, lo
+
+
+def _those(who: pa.DictionaryArray, wanted: Vocabulary) -> NDArray[np.uint32]:
+    """The rows of wanted entities."""
+    return np.flatnonzero((wanted.find(who.dictionary) >= 0)[who.indices.to_numpy()]).astype(np.uint32)
+
+
+@kernel
+def _rename(
+    codes: NDArray[np.int32],
+    indices: NDArray[np.int32],
+    bits: NDArray[np.uint8],
+    begin: int,
+    numbers: NDArray[np.int32],
+    rows: NDArray[np.uint32],
+) -> None:
+    """Fill in the number of the value of each row, or of the given ones, -1 where it has none."""
+    every = len(rows) == 0
+    for i in range(len(codes)):
+        row = np.int64(i) if every else np.int64(rows[i])
+        there = len(bits) == 0 or (bits[(begin + row) >> 3] >> ((begin + row) & 7)) & 1
+        codes[i] = numbers[indices[row]] if there else -1
+
+
+def _ids(pieces: Sequence[pa.Array]) -> pa.ChunkedArray:
+    """In one column; a piece in which nobody has an id may be of no type."""
+    tables = [pa.table({ID: piece}) for piece in pieces]
+    return pa.concat_tables(tables, promote_options="default")[ID] if tables else pa.chunked_array([], pa.string())

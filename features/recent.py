@@ -10,7 +10,6 @@ part of all. Known trouble is counted event by event, so a plan that knows risk 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,22 +21,20 @@ from .exchange import NEVER
 from .kernels import counted_out, kernel
 from .meeting import EVENT, NOBODY, Meeting, meeting_places
 from .recall import admitted
-from .segments import AT, BARE, ENTITY, ROW
+from .segments import AT, ENTITY, ROW
+from .timeline import time_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
+    from datetime import date
 
     from numpy.typing import NDArray
 
-    from .columns import Codes
     from .plan import FeaturePlan
     from .store import EventStore
+    from .texts import Vocabulary
 
 __all__ = ["Recent", "told_by_last_visits"]
-
-_DAY = 86_400_000_000
-_EPOCH = date(1970, 1, 1)
 
 
 def told_by_last_visits(plan: FeaturePlan) -> bool:
@@ -80,122 +77,86 @@ class Recent:
     since: int
     spurned: NDArray[np.int64]
 
-    def meet(self, partitions: Iterable[int]) -> None:
+    def meet(self, partitions: Iterable[int], progress: Callable[[str, float], None] | None = None) -> None:
         """Go through the horizon and note what the latest events see; partitions come in rising order."""
         numbers = list(partitions)
-        touched = {name: self._touched(numbers, name) for name in meeting_places(self.meeting.plan)}
-        for _, told in ahead(partial(self._telling, touched=touched), numbers):
+        latest = range(self.store.partitions), col.day_at(self.since, self.meeting.zone), self.days[1]
+        touched = {name: self.store.touched(*latest, name) for name in meeting_places(self.meeting.plan)}
+        for partition, (rows, told) in ahead(partial(self._telling, touched=touched), numbers):
+            self.meeting.expect(partition, rows)
             for name, events in told.items():
                 self.meeting.hand_over(name, events)
+            if progress:
+                progress("meeting", (partition + 1) / self.store.partitions)
         self.meeting.meet()
 
-    def notes(self, partitions: Iterable[int], rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-        """What was noted on some events, null on those before the latest.
-
-        Parameters
-        ----------
-        partitions : iterable of int
-            Those that the events are in.
-        rows : int64 array of shape (n,)
-            Where each event stood in all that came.
-
-        Returns
-        -------
-        dict of str to float32 array of shape (n,)
-        """
-        found: dict[str, NDArray[np.float32]] = {}
-        for partition in partitions:
-            own = self._rows(partition)
-            order = np.argsort(own)
-            place = np.minimum(np.searchsorted(own, rows, sorter=order), max(0, len(own) - 1))
-            here = own[order[place]] == rows if len(own) else np.zeros(len(rows), np.bool_)
-            for name, noted in self.meeting.notes(partition, len(own)).items():
-                note = found.setdefault(name, np.full(len(rows), np.nan, np.float32))
-                note[here] = noted[order[place[here]]]
-        return found
-
-    def _touched(self, partitions: list[int], name: str) -> NDArray[np.uint64]:
-        """The hashes of the values of the latest events, rising."""
-        wall = int(col.to_wall(np.array([self.since]), self.meeting.zone)[0])
-        first, until = _EPOCH + timedelta(days=wall // _DAY), self.days[1]
-        found = [np.empty(0, np.uint64)]
-        for partition in partitions:
-            table = self.store.raw(partition, first, until, columns=(f"d:{name}",))
-            found.append(np.unique(col.encode(table[f"d:{name}"]).keys))
-        return np.unique(np.concatenate(found))
-
-    def _telling(self, partition: int, touched: dict[str, NDArray[np.uint64]]) -> dict[str, NDArray[np.void]]:
-        """What tells the notes of a partition's latest events, at each dimension; the rows of those are kept."""
+    def _telling(
+        self, partition: int, touched: dict[str, Vocabulary]
+    ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.void]]]:
+        """The rows of a partition's latest events, and what tells their notes, at each dimension."""
         wanted = [f"d:{name}" for name in touched]
-        table = self.store.raw(partition, *self.days, columns=(ENTITY, AT, ROW, BARE, *wanted))
-        kept = admitted(table, self.store.manifest.whole, self.spurned)[0]
-        table = table if kept is None else table.filter(kept)
-        who, at = col.encode(table[ENTITY]), table[AT].to_numpy()
-        recent = np.flatnonzero(at >= self.since)
-        np.save(self._path(partition), table[ROW].to_numpy()[recent])
-        place = np.full(len(table), NOBODY, np.uint32)
+        rows = self.store.raw(partition, *self.days, columns=(ENTITY, AT, ROW, *wanted))
+        kept = admitted(rows, self.store.manifest.whole, self.spurned)[0]
+        who, at = rows.codes[ENTITY], rows.plain[AT]
+        recent = np.flatnonzero(at >= self.since if kept is None else kept & (at >= self.since))
+        place = np.full(len(rows), NOBODY, np.uint32)
         place[recent] = np.arange(len(recent))
-        visits = counted_out(who.codes, np.arange(len(at), dtype=np.uint32), len(who.values))
+        visits = counted_out(who.codes, time_order(at, kept), len(who.values))
         told = {}
-        for name, keys in touched.items():
-            codes = col.encode(table[f"d:{name}"])
-            there = np.append(np.isin(codes.keys, keys), False)  # the last is that of null
-            stamps = np.full(len(codes.values), -1, np.int64)
-            rows = _telling(codes.codes, at, visits, (there, stamps), self.since)
-            told[name] = _events(partition, codes, rows, (who.codes, at, place))
-        return told
-
-    def _rows(self, partition: int) -> NDArray[np.int64]:
-        path = self._path(partition)
-        return np.load(path) if path.exists() else np.empty(0, np.int64)
-
-    def _path(self, partition: int) -> Path:
-        return self.meeting.folder / f"{partition}.npy"
+        for name, values in touched.items():
+            codes = rows.codes[f"d:{name}"]
+            there = np.append(values.find(codes.values) >= 0, False)  # the last is that of null
+            chosen = _telling(codes.codes, at, visits, there, self.since)
+            events = np.empty(len(chosen), EVENT)
+            _handed_over(events, chosen, (who.codes, at, place, codes.codes), codes.keys, partition << 32)
+            told[name] = events
+        return rows.row[recent], told
 
 
-def _events(
-    partition: int,
-    codes: Codes,
+@kernel
+def _handed_over(
+    events: NDArray[np.void],
     rows: NDArray[np.uint32],
-    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint32]],
-) -> NDArray[np.void]:
-    """Some rows of a partition as they go to a meeting place, in the order of (who, at)."""
-    who, at, place = (column[rows] for column in columns)
-    order = np.lexsort((at, who))
-    events, code = np.empty(len(rows), EVENT), codes.codes[rows][order]
-    events["there"] = code >= 0
-    events["key"] = np.where(
-        code >= 0, codes.hashes(rows[order].astype(np.intp)), np.arange(len(rows), dtype=np.uint64)
-    )
-    events["at"], events["known"], events["place"] = at[order], NEVER, place[order]
-    events["who"] = (np.int64(partition) << 32) + who[order]
-    return events
+    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int32]],
+    keys: NDArray[np.uint64],
+    others: int,
+) -> None:
+    """Fill in the rows of a partition as they go to a meeting place, whose entities come after so many others."""
+    who, at, place, codes = columns
+    for i in range(len(rows)):
+        row, event = rows[i], events[i]
+        code = codes[row]
+        event["there"] = code >= 0
+        event["key"] = keys[code] if code >= 0 else np.uint64(i)
+        event["at"], event["known"], event["place"] = at[row], NEVER, place[row]
+        event["who"] = others + who[row]
 
 
+# Backwards in time, so that the first visit of an entity that is met at a value is its last, and what is chosen comes
+# in the order of (who, at) without being sorted.
 @kernel
 def _telling(
     codes: NDArray[np.int32],
     at: NDArray[np.int64],
     visits: tuple[NDArray[np.uint32], NDArray[np.int64]],
-    values: tuple[NDArray[np.bool_], NDArray[np.int64]],
+    there: NDArray[np.bool_],
     since: int,
 ) -> NDArray[np.uint32]:
-    """The rows from an instant on, and of those before it each entity's last at each value that is looked at."""
+    """The rows from an instant on, and of those before it each entity's last at each value that is looked at.
+
+    ``visits`` are the rows of each entity in the order of time, and where each entity's begin.
+    """
     order, first = visits
-    there, last = values
-    chosen, n = np.empty(len(order), np.uint32), 0
-    for e in range(len(first) - 1):
-        begin = n
-        for i in order[first[e] : first[e + 1]]:
-            code = codes[i]
-            if at[i] < since:
-                if not there[code]:
+    chosen, n = np.empty(len(order), np.uint32), len(order)
+    seen_by = np.full(len(there), -1, np.int64)
+    for e in range(len(first) - 2, -1, -1):
+        for k in range(first[e + 1] - 1, first[e] - 1, -1):
+            row = order[k]
+            code = codes[row]
+            if at[row] < since:
+                if not there[code] or seen_by[code] == e:
                     continue
-                if last[code] >= begin:
-                    if at[i] > at[chosen[last[code]]]:
-                        chosen[last[code]] = i
-                    continue
-                last[code] = n
-            chosen[n] = i
-            n += 1
-    return chosen[:n].copy()
+                seen_by[code] = e
+            n -= 1
+            chosen[n] = row
+    return chosen[n:].copy()

@@ -22,7 +22,7 @@ from .columns import Codes, stable_hash
 from .kernels import counted_out, kernel, picked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -146,31 +146,34 @@ def offsets_of(path: Path) -> NDArray[np.int64]:
         return np.array(json.loads(file.read(length)), np.int64)
 
 
-def read_segments(path: Path, offsets: NDArray[np.int64], columns: Sequence[str] | None = None) -> list[pa.Table]:
+def read_segments(
+    path: Path, offsets: NDArray[np.int64], columns: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The segments between each two offsets of a file; those of no length are left out.
 
     Parameters
     ----------
     path : Path
     offsets : int64 array
-    columns : sequence of str, optional
+    columns : collection of str, optional
         Decompress these alone, as far as there are such.
     """
     if offsets[0] == offsets[-1]:
-        return []
-    options = None
-    found = []
-    with pa.memory_map(str(path)) as file:
-        for lo, hi in pairwise(offsets.tolist()):
-            if lo < hi:
-                file.seek(lo)
-                segment = file.read_buffer(hi - lo)
-                if columns is not None and options is None:  # the columns of a file are those of all its segments
-                    names = pa.ipc.open_stream(segment).schema.names
-                    wanted = [number for number, name in enumerate(names) if name in columns]
-                    options = pa.ipc.IpcReadOptions(included_fields=wanted)
-                found.append(pa.ipc.open_stream(segment, options=options).read_all())
-    return found
+        return
+    # One thread: a segment is so small that several wait for each other longer than they work.
+    options = pa.ipc.IpcReadOptions(use_threads=False)
+    chosen = columns is None
+    with path.open("rb") as file:
+        file.seek(int(offsets[0]))
+        content = pa.py_buffer(file.read(int(offsets[-1] - offsets[0])))
+    for lo, hi in pairwise((offsets - offsets[0]).tolist()):
+        if lo < hi:
+            segment = content.slice(lo, hi - lo)
+            if columns is not None and not chosen:  # the columns of a file are those of all its segments
+                names = pa.ipc.open_stream(segment).schema.names
+                options.included_fields = [number for number, name in enumerate(names) if name in columns]
+                chosen = True
+            yield pa.ipc.open_stream(segment, options=options).read_next_batch()
 
 
 def _dense(day: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

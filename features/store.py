@@ -33,14 +33,15 @@ from .door import arrive
 from .events import DataReport
 from .holdings import Manifest, Stored, StoreError
 from .output import beside, parquet_bytes
-from .recall import admitted, arrivals_of, no_rows, only_of
+from .recall import Rows, admitted, arrivals_of, rows_of, stored_columns
 from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Piece, offsets_of, read_segments, segment_file
 from .sources import expected_rows, in_pieces, signature
+from .texts import Vocabulary
 from .timeline import sort_events
 from .whole import Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -217,13 +218,13 @@ class EventStore:
         return self.in_order(self.raw(partition, since, until, entities=entities), spurned)
 
     def in_order(
-        self, table: pa.Table, spurned: NDArray[np.int64] | None = None
+        self, rows: Rows, spurned: NDArray[np.int64] | None = None
     ) -> tuple[Timeline, DataReport, dict[str, NDArray[np.int64]]]:
         """Stored rows as a timeline.
 
         Parameters
         ----------
-        table : pyarrow.Table
+        rows : Rows
             From :meth:`raw`.
         spurned : int64 array, optional
             Rows that are not to come in: their ids are other events'.
@@ -231,22 +232,22 @@ class EventStore:
         Returns
         -------
         timeline : Timeline
-            ``row`` is the position in the table.
+            ``row`` is the position among the rows.
         report : DataReport
             Of the rows that came in.
         dropped : dict of str to int64 array
             Rows of the source that were dropped here, by reason.
         """
-        kept, out = admitted(table, self.manifest.whole, spurned)
-        timeline, copies = sort_events(arrivals_of(table, self.manifest.roles), kept)
-        rows = table[ROW].to_numpy()
+        kept, out = admitted(rows, self.manifest.whole, spurned)
+        distinct = self.manifest.rising is not None
+        timeline, copies = sort_events(arrivals_of(rows, self.manifest.roles, distinct=distinct), kept)
         nobody = np.empty(0, np.intp)
         both = {reason: (out.get(reason, nobody), copies.get(reason, nobody)) for reason in (*out, *copies)}
-        dropped = {reason: rows[np.concatenate(at)] for reason, at in both.items() if sum(map(len, at))}
+        dropped = {reason: rows.row[np.concatenate(at)] for reason, at in both.items() if sum(map(len, at))}
         counts = {reason: len(at) for reason, at in dropped.items()}
         span = (int(timeline.at.min()), int(timeline.at.max())) if len(timeline) else (None, None)
         there = int(np.count_nonzero(np.diff(timeline.first)))
-        return timeline, DataReport(self.manifest.source, len(table), len(timeline), counts, (), there, *span), dropped
+        return timeline, DataReport(self.manifest.source, len(rows), len(timeline), counts, (), there, *span), dropped
 
     def raw(
         self,
@@ -256,42 +257,40 @@ class EventStore:
         *,
         entities: pa.Array | None = None,
         columns: Sequence[str] | None = None,
-    ) -> pa.Table:
+    ) -> Rows:
         """The rows of a partition as they are stored, by the position that :meth:`timeline` calls ``row``.
 
-        Columns ``row`` (in all that came), ``id`` (the log's own, if it has ids), and what timelines are made of; or
-        some of them alone, which is faster.
+        All columns that timelines are made of, or some of them alone, which is faster.
         """
-        kept = [only_of(table, entities) for table in self._segments(partition, since, until, columns)]
-        return pa.concat_tables(kept, promote_options="default") if kept else no_rows(self.manifest.roles)
+        there = stored_columns(self.manifest.roles)
+        wanted = there if columns is None else {name: there[name] for name in columns}
+        return rows_of(self.segments(partition, since, until, {*wanted, BARE}), wanted, entities)
 
     def only(self, files: Iterable[Stored]) -> EventStore:
         """The same store as if it had some of its files alone."""
         return replace(self, manifest=replace(self.manifest, files=tuple(files)))
 
-    def touched(self, partition: int | range, day: date, name: str) -> pa.Array:
-        """The values of a dimension in the events of a day."""
-        column = f"d:{name}"
-        found = [segment[column] for segment in self._segments(partition, day, day + timedelta(days=1), (column,))]
-        return (
-            pa.chunked_array([each.cast(pa.string()).combine_chunks() for each in found], pa.string())
-            .unique()
-            .drop_null()
-        )
+    def touched(self, partition: int | range, since: date | None, until: date | None, name: str) -> Vocabulary:
+        """The values of a dimension in the events of some days ``[since, until)``."""
+        column, found = f"d:{name}", Vocabulary()
+        for segment, _ in self.segments(partition, since, until, {column}):
+            found.learn(segment.column(column).dictionary)
+        return found
 
-    def touching(self, day: date, name: str, values: pa.Array) -> pa.Array:
+    def touching(self, day: date, name: str, values: Vocabulary) -> pa.Array:
         """The entities that have events at some values of a dimension on a day."""
-        column, found = f"d:{name}", []
-        for segment in self._segments(range(self.partitions), day, day + timedelta(days=1), (ENTITY, column)):
-            there = pc.is_in(segment[column].cast(pa.string()), value_set=values)
-            found.append(segment[ENTITY].cast(pa.string()).filter(there).combine_chunks())
-        return pa.chunked_array(found, pa.string()).unique()
+        column, found = f"d:{name}", Vocabulary()
+        for segment, _ in self.segments(range(self.partitions), day, day + timedelta(days=1), {ENTITY, column}):
+            there = pa.array(values.find(segment.column(column).dictionary) >= 0).take(segment.column(column).indices)
+            found.learn(segment.column(ENTITY).filter(there).dictionary_decode().unique())
+        return found.values
 
-    def active(self, partition: int | range, day: date) -> pa.Array:
-        """The entities of a partition that have events on a day, in no order that matters."""
-        found = [segment[ENTITY] for segment in self._segments(partition, day, day + timedelta(days=1), (ENTITY,))]
-        names = [column.cast(pa.string()).unique() for column in found]
-        return pa.concat_arrays(names).unique() if names else pa.array([], pa.string())
+    def active(self, partition: int | range, since: date | None, until: date | None) -> pa.Array:
+        """The entities of a partition that have events on some days ``[since, until)``, in no order that matters."""
+        found = Vocabulary()
+        for segment, _ in self.segments(partition, since, until, {ENTITY}):
+            found.learn(segment.column(ENTITY).dictionary)
+        return found.values
 
     def forget(self, before: date) -> EventStore:
         """Delete all days before one, for good; the names in them are gone with them."""
@@ -331,16 +330,16 @@ class EventStore:
         held = self.manifest.files
         return [f for f in held if (first is None or f.day >= first) and (last is None or f.day < last)]
 
-    def _segments(
-        self, partition: int | range, since: date | None, until: date | None, columns: Sequence[str] | None = None
-    ) -> Iterator[pa.Table]:
-        """By day, within a day in the order of arrival: that of the source, where nothing else tells events apart."""
+    def segments(
+        self, partition: int | range, since: date | None, until: date | None, columns: Collection[str] | None = None
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """What is stored of a partition, and what is added to its rows to make them rows of all that came.
+
+        By day, within a day in the order of arrival: that of the source, where nothing else tells events apart.
+        """
         for file in sorted(self._files(since, until), key=lambda file: file.day):
-            for table in read_segments(self.folder / file.path, self._offsets(file, partition), columns):
-                if ROW in table.column_names:
-                    rows = pc.add(table[ROW], file.first)
-                    table = table.set_column(table.column_names.index(ROW), ROW, rows)  # noqa: PLW2901 - the same rows
-                yield table
+            for segment in read_segments(self.folder / file.path, self._offsets(file, partition), columns):
+                yield segment, file.first
 
 
 def is_store(place: object) -> bool:

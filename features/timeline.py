@@ -134,7 +134,7 @@ class Timeline:
         if not len(self):
             return np.empty(0, np.uint32)
         order = _in_source(self.row, int(self.row.max()) + 1)
-        return order[_by_time(picked(self.at, order), None)]
+        return order[time_order(picked(self.at, order), None)]
 
     def until(self, instant: int) -> Timeline:
         """The events before an instant, microseconds since 1970 UTC."""
@@ -258,7 +258,7 @@ def sort_events(arrivals: Arrivals, kept: NDArray[np.bool_] | None) -> tuple[Tim
     if len(arrivals.at) > _MOST_ROWS:
         message = f"expected at most {_MOST_ROWS:,} events in one piece, got {len(arrivals.at):,}; work in partitions"
         raise SchemaError(message)
-    row = _by_time(arrivals.at, kept)
+    row = time_order(arrivals.at, kept)
     row, first = counted_out(arrivals.entity.codes, row, len(arrivals.entity.values))
     at = picked(arrivals.at, row)
     row, copies, identical = _settle_ties(arrivals, row, first, at)
@@ -270,8 +270,11 @@ def sort_events(arrivals: Arrivals, kept: NDArray[np.bool_] | None) -> tuple[Tim
     return _assemble(arrivals, row, first, identical), dropped
 
 
-def _by_time(at: NDArray[np.int64], kept: NDArray[np.bool_] | None) -> NDArray[np.uint32]:
-    """Rows in the order of time. Logs arrive nearly sorted: look first, and let the sort profit from runs."""
+def time_order(at: NDArray[np.int64], kept: NDArray[np.bool_] | None = None) -> NDArray[np.uint32]:
+    """Rows in the order of time, all or but those kept; equal times in the order of the rows.
+
+    Logs arrive nearly sorted: look first, and let the sort profit from runs.
+    """
     rows = np.arange(len(at), dtype=np.uint32) if kept is None else np.flatnonzero(kept).astype(np.uint32)
     times = at if kept is None else at[rows]
     if _is_sorted(times):

@@ -7,7 +7,7 @@ few numbers a window are kept in memory until the last partition is scored.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +21,14 @@ from ..training.asides import days_of
 from .calibrated import p_values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from ..features.events import DataReport
-    from ..features.partitions import Partitions
+    from ..features.partitions import Partitions, Portion
     from ..features.row_groups import RowGroups
     from ..features.store import EventStore
     from ..features.timeline import Timeline
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ranking", "row_groups_of", "score_partitions", "scores_of", "scores_of_partitions"]
 
-_DAY = 86_400_000_000
+_FEW = "events are those of entities with a window in the period; of nobody else was anything read"
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -77,12 +77,12 @@ class Ranking:
         self.entities += len(there)
         self.rows += len(vectors)
 
-    def read(self, timeline: Timeline, report: DataReport, dropped: Mapping[str, NDArray[np.int64]]) -> None:
-        """Take in what is known of a partition's events, and which rows did not come in."""
-        for reason, rows in dropped.items():
+    def read(self, portion: Portion) -> None:
+        """Take in what is known of some partitions' events, and which rows did not come in."""
+        for reason, rows in portion.dropped.items():
             self._dropped.setdefault(reason, []).append(rows)
-        self.report = self.report.joined(report)
-        total, parity, events = timeline.digest
+        self.report = self.report.joined(portion.report)
+        total, parity, events = portion.timeline.digest
         self.digest = (self.digest[0] + total) % 2**64, self.digest[1] ^ parity, self.digest[2] + events
 
     def rejected(self, store: EventStore) -> pa.Table:
@@ -187,16 +187,17 @@ def scores_of_partitions(  # noqa: PLR0913 - as score_partitions
     """The same without ranks, which are known when all is scored; see :func:`score_partitions`."""
     ranking = Ranking(door_report(parts.store, parts.days[1]))
     with row_groups(output) as out, _maybe(vectors, model) as kept:
-        for partition, (timeline, report, dropped) in parts.each("scoring", parts.timeline, progress):
-            ranking.read(timeline, report, dropped)
-            active = _active(timeline, period[0], model)
-            for events, built in parts.vectors(active, model.population, most_bytes=most_bytes, since=period[0]):
+        for portion in parts.portions("scoring", progress):
+            ranking.read(portion)
+            for events, built in parts.vectors(portion.timeline, model.population, most_bytes=most_bytes):
                 rows = built.between(*period)
                 scores = scores_of(model, events, rows)
-                out.write(with_last_event(scores, parts, partition, rows))
+                out.write(with_last_event(scores, parts, portion, rows))
                 ranking.add(model, rows, scores["score"].to_numpy())
                 if kept is not None:
-                    kept.write(with_last_event(vector_table(rows), parts, partition, rows))
+                    kept.write(with_last_event(vector_table(rows), parts, portion, rows))
+    if parts.since is not None:
+        ranking.report = replace(ranking.report, notes=(*ranking.report.notes, _FEW))
     return ranking
 
 
@@ -209,15 +210,6 @@ def row_groups_of(path: Path) -> Iterator[pa.Table]:
 
 def _maybe(path: Path | None, model: Model) -> AbstractContextManager[RowGroups | None]:
     return nullcontext() if path is None else row_groups(path, plan_metadata(model.plan))
-
-
-def _active(timeline: Timeline, since: int | None, model: Model) -> Timeline:
-    """The events of the entities that may have a window in the period: of a day alone many have none."""
-    if since is None or not len(timeline):
-        return timeline
-    last = timeline.at[timeline.first[1:] - 1]  # of each entity; a day to spare, since a window ends after its events
-    there = last >= since - model.plan.windows.width - _DAY
-    return timeline.of_entities(there) if there.any() else timeline  # or nothing would say which columns there are
 
 
 def scores_of(model: Model, events: Timeline, vectors: Vectors) -> pa.Table:

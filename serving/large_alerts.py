@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import ConfigError
-from ..features.segments import ID, ROW
 from .alerts import Scored, raise_alerts
 from .calibrated import p_values_of
 from .score_table import score_table
@@ -177,9 +176,9 @@ def _ids(parts: Partitions, timeline: Timeline, names: pa.Array) -> Callable[[ND
 
     def ids(positions: NDArray[np.int64]) -> list[str]:
         raw = parts.store.raw(everywhere, *parts.days, entities=names)
-        at = pa.array(timeline.row[positions].astype(np.int64))
-        rows = raw[ROW].take(at).to_pylist()
-        found = raw[ID].take(at).to_pylist() if parts.plan.roles.id is not None else rows
+        at = timeline.row[positions]
+        rows = raw.row[at].tolist()
+        found = rows if raw.ids is None else raw.ids.take(pa.array(at)).to_pylist()
         return [str(row) if name is None else str(name) for row, name in zip(rows, found, strict=True)]
 
     return ids

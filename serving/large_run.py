@@ -132,7 +132,9 @@ def score_within(
     try:
         with (
             _events(request.events, output, model.plan, memory=memory, days=days, progress=progress) as events,
-            Partitions.over(events, model.plan, days=days, noted=noted, since=period[0], progress=progress) as parts,
+            Partitions.over(
+                events, model.plan, days=days, noted=noted, since=period[0], together=room.partition, progress=progress
+            ) as parts,
         ):
             how: dict[str, Any] = {"period": period, "most_bytes": room.vectors, "progress": progress}
             ranking = scores_of_partitions(model, parts, unranked, **how)

@@ -54,8 +54,9 @@ class Breadth:
             block = columns[number * per_dimension : (number + 1) * per_dimension]
             counter = np.zeros(len(codes.values), np.int32)
             _current(block, codes.codes, snapshots.start, snapshots.stop, (counter, table))
-            for column, lows in enumerate(snapshots.trailing, 1):
-                distinct(block[column], codes.codes, lows, snapshots.stop, counter)
+            with context.looked_at(block[1:-1]) as (longer, few):
+                for column, lows in zip(longer, few.trailing, strict=True):
+                    distinct(column, codes.codes, lows, few.stop, counter)
 
     def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
         """For each value one event, of the current window if it is there; of a narrow spread its main value."""

@@ -9,7 +9,7 @@ span and dimension, and a sort of the window's gaps. Blind to what was done, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -60,11 +60,12 @@ class Velocity:
         for column, span in enumerate(_spans(window)):
             begin = within(at, _SPANS[span], *entities) - lo
             _busiest_spans(columns[column], begin, inside)
-        _gap_statistics(columns[count : count + 4], at, snapshots)
-        for column, name in enumerate(context.shape.dimensions if window != "1h" else (), count + 4):
-            codes = context.timeline.dimensions[name]
-            counter = np.zeros(len(codes.values), np.int32)
-            _distinct_in_span(columns[column], codes.codes[lo:hi], begin, inside, counter)
+        with context.looked_at(columns[count:]) as (rest, few):
+            _gap_statistics(rest[:4], at, few)
+            busy = _Spans.of_windows(begin, few.start - lo, few.stop - lo)
+            for column, name in zip(rest[4:], context.shape.dimensions, strict=False):
+                codes = context.timeline.dimensions[name]
+                busy.distinct(column, codes.codes[lo:hi], np.zeros(len(codes.values), np.int32))
 
     def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
         """The events of the busiest span; the two of the shortest gap, those around short ones; each value's first."""
@@ -142,20 +143,43 @@ def _busiest_spans(
     np.fmax(column, turn - inside[0], out=column, casting="same_kind")
 
 
-def _distinct_in_span(
-    column: NDArray[np.float32],
-    codes: NDArray[np.int32],
-    begin: NDArray[np.int64],
-    inside: tuple[NDArray[np.int64], NDArray[np.int64]],
-    counter: NDArray[np.int32],
-) -> None:
-    """The most distinct values, over the spans of :func:`_busiest_spans`."""
-    turn, found = turns(begin, *inside), np.empty(len(begin), np.int32)
-    cut = np.empty(len(turn), np.int32)
-    distinct(found, codes, begin, np.arange(1, len(begin) + 1), counter)
-    distinct(cut, codes, inside[0], turn, counter)
-    highest(column, found, turn, inside[1])
-    np.fmax(column, cut, out=column, casting="same_kind")
+@dataclass(frozen=True, eq=False)
+class _Spans:
+    """The spans of :func:`_busiest_spans`: those that lie in a window as they are, and the one that each cuts short.
+
+    Attributes
+    ----------
+    begin, end : int64 arrays of shape (m,)
+        The spans that end with an event from some window's turn on, each once.
+    lo, hi : int64 arrays of shape (n,)
+        Those of window ``r`` are ``lo[r]:hi[r]``.
+    start, turn : int64 arrays of shape (n,)
+        The events of the span that window ``r`` cuts short are ``start[r]:turn[r]``.
+    """
+
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    lo: NDArray[np.int64]
+    hi: NDArray[np.int64]
+    start: NDArray[np.int64]
+    turn: NDArray[np.int64]
+
+    @classmethod
+    def of_windows(cls, begin: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]) -> Self:
+        """The spans of windows, given where the span that ends with each event begins."""
+        turn = turns(begin[start[0] :], start, stop) if len(start) else start
+        fresh = np.maximum(turn, np.concatenate([turn[:1], stop[:-1]]))  # windows may overlap
+        hi = np.cumsum(stop - fresh)
+        last = np.arange(hi[-1] if len(hi) else 0) + np.repeat(stop - hi, stop - fresh)
+        return cls(begin[last], last + 1, hi - (stop - turn), hi, start, turn)
+
+    def distinct(self, column: NDArray[np.float32], codes: NDArray[np.int32], counter: NDArray[np.int32]) -> None:
+        """The most distinct values of a span."""
+        found, cut = np.empty(len(self.begin), np.int32), np.empty(len(self.turn), np.int32)
+        distinct(found, codes, self.begin, self.end, counter)
+        distinct(cut, codes, self.start, self.turn, counter)
+        highest(column, found, self.lo, self.hi)
+        np.fmax(column, cut, out=column, casting="same_kind")
 
 
 def _gap_statistics(columns: NDArray[np.float32], at: NDArray[np.int64], snapshots: Snapshots) -> None:

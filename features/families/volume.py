@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..family import Context, Shape
-    from ..snapshots import Snapshots
 
 __all__ = ["Volume"]
 
@@ -73,7 +72,7 @@ class Volume:
             _per_action(columns[row : row + len(shape.actions)], codes.codes, slots, snapshots.start, snapshots.stop)
             row += len(shape.actions)
         for name in shape.measures:
-            _amounts(columns[row : row + len(_STATISTICS)], context.timeline.measures[name], snapshots)
+            _amounts(columns[row : row + len(_STATISTICS)], context.timeline.measures[name], context)
             row += len(_STATISTICS)
 
     def witnesses(self, feature: Feature, context: Context, row: int) -> NDArray[np.int64]:
@@ -216,13 +215,14 @@ def _afresh(values: NDArray[np.float64], lo: int, hi: int) -> float:
     return total
 
 
-def _amounts(columns: NDArray[np.float32], values: NDArray[np.float64], snapshots: Snapshots) -> None:
+def _amounts(columns: NDArray[np.float32], values: NDArray[np.float64], context: Context) -> None:
     """Totals and maxima, then quantiles, then what takes a memory of the entity's amounts."""
-    start, stop = snapshots.start, snapshots.stop
+    start, stop = context.snapshots.start, context.snapshots.stop
     _totals(columns[:2], values, start, stop)
     highest(columns[2], values, start, stop)
-    quantiles(columns[3:5], values, (snapshots.rows, start, stop))
-    repeats(columns[5:8], values, (snapshots.rows, snapshots.history, start, stop))
+    with context.looked_at(columns[len(_LEVELS) :]) as (rest, few):
+        quantiles(rest[:2], values, (few.rows, few.start, few.stop))
+        repeats(rest[2:], values, (few.rows, few.history, few.start, few.stop))
 
 
 def _far(

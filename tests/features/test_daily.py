@@ -56,7 +56,7 @@ def rows_of(vectors) -> dict:
 def built(ground, store: EventStore, day: date, **given) -> dict:
     """The rows of a day, built from a store."""
     found = {}
-    for _, _, vectors in vectors_of_day(store, ground.plan, ground.population, day, **given):
+    for _, vectors in vectors_of_day(store, ground.plan, ground.population, day, **given):
         found |= rows_of(vectors)
     return found
 

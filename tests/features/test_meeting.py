@@ -43,7 +43,7 @@ def test_notes_are_those_of_one_piece(tmp_path_factory, world, partitions, parts
     store = EventStore.create(home / "store", log.roles, partitions=partitions).add(log, rows=9)
     alone, meeting = Partitions(store, plan, noted=troubled), Meeting(home, plan, world.zone, parts)
     for number in store.filled:
-        meeting.bring(number, alone.read(number))
+        meeting.bring(number, *alone.read(number))
     meeting.meet()
     met = replace(alone, meeting=meeting)
     found = [notes_of(met.timeline(number)[0]) for number in store.filled]
@@ -62,11 +62,13 @@ def test_notes_that_are_missing_are_an_error(tmp_path):
     log = EventLog.open(table_of(rich_log()), full_roles())
     timeline = log.read()[0]
     meeting = Meeting(tmp_path, plan_of(timeline, log.roles), "UTC", 2)
-    meeting.bring(0, timeline)
+    rows = np.arange(len(timeline)) + 1_000
+    meeting.bring(0, timeline, rows)
     meeting.meet()
-    assert len(meeting.notes(0, len(timeline))) > 0
+    assert len(meeting.notes([0], rows)) > 0
+    meeting.expect(0, np.append(rows, 0))
     with pytest.raises(StoreError, match="expected a note on each of"):
-        meeting.notes(0, len(timeline) + 1)
+        meeting.notes([0], rows)
 
 
 def test_who_does_not_meet_needs_no_place():

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from event_logs import DAY
 
 from peculiar.features.columns import stable_hash
 from peculiar.features.events import EventLog
@@ -112,11 +113,28 @@ def test_neither_partitions_nor_threads_show_in_a_byte(ground, tmp_path, cuts):
         path = tmp_path / f"{partitions}-{threads}.parquet"
         store = EventStore.create(tmp_path / path.stem, log.roles, partitions=partitions).add(few, rows=500)
         with Partitions.over(store, plan, noted=noted) as parts, row_groups(path) as out:
-            for _, (timeline, _, _) in parts.each("vectors", parts.timeline):
-                for _, made in parts.vectors(timeline, population, threads=threads):
+            for portion in parts.portions("vectors"):
+                for _, made in parts.vectors(portion.timeline, population, threads=threads):
                     out.write(vector_table(made))
         digests[partitions, threads] = hashlib.sha256(path.read_bytes()).hexdigest()
     assert len(set(digests.values())) == 1, digests
+
+
+def test_a_period_is_looked_at_in_few_portions(ground, tmp_path):
+    """Of a last week: the same vectors a partition at a time or all in one go, read of those alone who are there."""
+    log, noted, plan, population, whole = ground
+    since = int(whole.since.max()) - 6 * DAY
+    expected = whole.between(since, None)
+    store = EventStore.create(tmp_path / "store", log.roles, partitions=8).add(log, rows=11_000)
+    for together, portions in ((0, 8), (store.rows // 3, 4), (2 * store.rows, 1)):
+        with Partitions.over(store, plan, noted=noted, since=since, together=together) as parts:
+            found = list(parts.portions("a week"))
+            made = [built for each in found for _, built in parts.vectors(each.timeline, population)]
+        assert len(found) == portions
+        names, as_of, values = in_one_piece([vectors.between(since, None) for vectors in made])
+        assert values.tobytes() == in_one_piece([expected])[2].tobytes()
+        assert (as_of == in_one_piece([expected])[1]).all()
+        assert sum(len(each.timeline.entity) for each in found) == len(set(names))
 
 
 def test_ids_used_again_in_another_partition_are_found(tmp_path):

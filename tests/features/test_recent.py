@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import numpy as np
 from event_logs import DAY, HOUR, Event, full_roles, instant, rich_log, table_of, worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peculiar.features.events import EventLog
+from peculiar.features.meeting import Meeting
 from peculiar.features.partitions import Partitions
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.recent import Recent
 from peculiar.features.snapshots import WindowSpec
 from peculiar.features.store import EventStore
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def plan_of(timeline, roles, windows: WindowSpec | None = None) -> FeaturePlan:
@@ -40,7 +38,6 @@ def same_notes(log: EventLog, plan: FeaturePlan, home, since: int, partitions: i
     expected = notes_of(plan.annotated(whole), since - reach)
     store = EventStore.create(home / "store", log.roles, partitions=partitions).add(log, rows=9)
     with Partitions.over(store, plan, since=since) as parts:
-        assert isinstance(parts.meeting, Recent)
         found: dict[str, dict] = {}
         for number in store.filled:
             timeline, _, _ = parts.timeline(number)
@@ -80,8 +77,7 @@ def test_little_of_the_horizon_is_looked_at(tmp_path):
     plan = replace(plan_of(log.read()[0], log.roles), shared=("device",))
     store = EventStore.create(tmp_path / "store", log.roles, partitions=1).add(log)
     handed: list[np.ndarray] = []
-    with Partitions.over(store, plan, since=begin + 10 * DAY) as parts:
-        recent = parts.meeting
-        recent.meeting.hand_over = lambda _, events: handed.append(events)
-        recent.meet([0])
+    meeting = Meeting(tmp_path / "met", plan, "UTC", 1)
+    meeting.hand_over = lambda _, events: handed.append(events)
+    Recent(meeting, store, (None, None), begin + 10 * DAY, np.empty(0, np.int64)).meet([0])
     assert [len(events) for events in handed] == [2]

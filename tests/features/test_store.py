@@ -121,7 +121,7 @@ def test_a_file_holds_each_partition_by_itself(tmp_path):
     offsets = offsets_of(path)
     for number in range(4):
         [segment] = read_segments(path, offsets[number : number + 2])
-        names = segment["entity"].chunk(0).dictionary
+        names = segment["entity"].dictionary
         assert sorted(names.to_pylist()) == sorted(set(segment["entity"].to_pylist()))
         assert (partition_of(stable_hash(names), 4) == number).all()
     assert sum(len(table) for table in read_segments(path, offsets)) == 40

@@ -22,7 +22,7 @@ from peculiar.features.families import FAMILIES
 HERE = Path(__file__).resolve().parent
 OFF = {"NUMBA_DISABLE_JIT": "1"}
 # To mix the bits of a hash is to overflow; only the interpreter speaks of it.
-QUIET = ("-W", "ignore:overflow encountered in scalar multiply:RuntimeWarning")
+QUIET = ("-W", "ignore:overflow encountered in scalar:RuntimeWarning")
 
 
 @pytest.fixture(scope="module")
