@@ -39,6 +39,7 @@ __all__ = [
     "NOBODY",
     "TOLD",
     "Meeting",
+    "events_by_part",
     "handed_over",
     "meeting_places",
     "noted_there",
@@ -88,7 +89,7 @@ class Meeting:
         """Hand over the events of a partition, which stood in these rows of all that came; partitions rise."""
         self.expect(partition, rows)
         for name, number, events in handed_over(self.plan, partition, timeline, self.parts):
-            self._hold(f"{_quoted(name)}/{number}/events", events)
+            self.hand_over(name, number, events)
         self._troubles.append(troubles_of(partition, timeline))
 
     def expect(self, partition: int, rows: NDArray[np.int64]) -> None:
@@ -98,13 +99,12 @@ class Meeting:
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, rows)
 
-    def hand_over(self, name: str, events: NDArray[np.void]) -> None:
-        """Hand over events of a partition at the values of one dimension, in the order of (who, at).
+    def hand_over(self, name: str, number: int, events: NDArray[np.void]) -> None:
+        """Hand over events of a partition at the values of a part of a dimension, in the order of (who, at).
 
         Those whose place is ``NOBODY`` are seen by others and told nothing.
         """
-        for number, part in _parted(events, self.parts):
-            self._hold(f"{_quoted(name)}/{number}/events", part)
+        self._hold(f"{_quoted(name)}/{number}/events", events)
 
     def meet(self) -> None:
         """Let the families annotate each part, and send the notes to the partitions they belong to."""
@@ -197,23 +197,85 @@ def handed_over(
         At least one.
     """
     known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
+    every = np.arange(len(timeline), dtype=np.uint32)
     for name in meeting_places(plan):
-        for number, events in _parted(_events(partition, timeline, name, known), parts):
+        columns = timeline.owner, timeline.at, known, every
+        for number, events in events_by_part(timeline.dimensions[name], columns, every, partition, parts):
             yield name, number, events
 
 
-def _parted(events: NDArray[np.void], parts: int) -> Iterator[tuple[int, NDArray[np.void]]]:
-    """The events of each part that has any, in the order they have."""
-    part = (_mixed(events["key"]) % np.uint64(parts)).astype(np.int64)
-    order, first = counted_out(part, np.arange(len(part), dtype=np.uint32), parts)
+def events_by_part(
+    values: Codes,
+    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]],
+    rows: NDArray[np.uint32],
+    partition: int,
+    parts: int,
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Some events of a partition as the parts of a meeting place want them, in the order that they have.
+
+    Parameters
+    ----------
+    values : Codes, n rows
+        The dimension.
+    columns : tuple of arrays of shape (n,)
+        Whose each event is, int32; when it was and its trouble became known, int64; its place, uint32.
+    rows : uint32 array
+        Which events.
+    partition, parts : int
+
+    Yields
+    ------
+    part : int
+    events : array of ``EVENT``
+        At least one.
+    """
+    part = (_mixed(np.append(values.keys, np.uint64(0))) % np.uint64(parts)).astype(np.int64)
+    order, first = counted_out(_parts(values.codes, part, parts), rows, parts)
+    events = np.empty(len(order), EVENT)
+    _fill(events, order, values.codes, values.keys, columns, partition << 32)
     for number in np.flatnonzero(np.diff(first)).tolist():
-        yield number, events[order[first[number] : first[number + 1]]]
+        yield number, events[first[number] : first[number + 1]]
+
+
+@kernel
+def _parts(codes: NDArray[np.int32], part: NDArray[np.int64], parts: int) -> NDArray[np.int32]:
+    """The part of each event: that of its value, any if it has none."""
+    found = np.empty(len(codes), np.int32)
+    for i in range(len(codes)):
+        found[i] = part[codes[i]] if codes[i] >= 0 else i % parts
+    return found
+
+
+@kernel
+def _fill(
+    events: NDArray[np.void],
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]],
+    others: int,
+) -> None:
+    """Fill in the events of a partition, whose entities come after so many others."""
+    who, at, known, place = columns
+    for i in range(len(rows)):
+        row, event = rows[i], events[i]
+        code = codes[row]
+        event["there"] = code >= 0
+        event["key"] = keys[code] if code >= 0 else np.uint64(i)
+        event["at"], event["known"], event["place"] = at[row], known[row], place[row]
+        event["who"] = others + who[row]
 
 
 def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
     """The events of a partition that are known trouble, at whatever value; an array of ``EVENT``."""
-    known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
-    return _events(partition, timeline, None, known)[known != NEVER]
+    if TROUBLE not in timeline.notes:
+        return np.empty(0, EVENT)
+    known = timeline.notes[TROUBLE]
+    rows = np.flatnonzero(known != NEVER).astype(np.uint32)
+    events, nothing = np.empty(len(rows), EVENT), np.full(len(timeline), -1, np.int32)
+    columns = timeline.owner, timeline.at, known, np.arange(len(timeline), dtype=np.uint32)
+    _fill(events, rows, nothing, np.empty(0, np.uint64), columns, partition << 32)
+    return events
 
 
 def noted_there(
@@ -292,18 +354,6 @@ def _at_one(plan: FeaturePlan, name: str) -> FeaturePlan:
     """The plan for a log with one meeting place."""
     shared, risky = ((name,) if name in places else () for places in (plan.shared, plan.risky))
     return replace(plan, shared=shared, risky=risky)
-
-
-def _events(partition: int, timeline: Timeline, name: str | None, known: NDArray[np.int64]) -> NDArray[np.void]:
-    events = np.empty(len(timeline), EVENT)
-    events["key"], events["there"] = np.arange(len(timeline), dtype=np.uint64), False
-    if name is not None:
-        codes = timeline.dimensions[name]
-        there = codes.codes >= 0
-        events["key"][there], events["there"] = codes.keys[codes.codes[there]], there
-    events["at"], events["known"], events["place"] = timeline.at, known, np.arange(len(timeline))
-    events["who"] = (np.int64(partition) << 32) + timeline.owner
-    return events
 
 
 def _timeline(name: str, events: NDArray[np.void], troubles: NDArray[np.void], zone: str) -> Timeline:

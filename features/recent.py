@@ -19,7 +19,7 @@ from . import columns as col
 from .ahead import ahead
 from .exchange import NEVER
 from .kernels import counted_out, kernel
-from .meeting import EVENT, NOBODY, Meeting, meeting_places
+from .meeting import NOBODY, Meeting, events_by_part, meeting_places
 from .recall import admitted
 from .segments import AT, ENTITY, ROW
 from .timeline import time_order
@@ -82,18 +82,18 @@ class Recent:
         numbers = list(partitions)
         latest = range(self.store.partitions), col.day_at(self.since, self.meeting.zone), self.days[1]
         touched = {name: self.store.touched(*latest, name) for name in meeting_places(self.meeting.plan)}
-        for partition, (rows, told) in ahead(partial(self._telling, touched=touched), numbers):
+        for partition, (rows, told) in ahead(partial(self._telling, touched=touched), numbers, most=2):
             self.meeting.expect(partition, rows)
-            for name, events in told.items():
-                self.meeting.hand_over(name, events)
+            for name, number, events in told:
+                self.meeting.hand_over(name, number, events)
             if progress:
                 progress("meeting", (partition + 1) / self.store.partitions)
         self.meeting.meet()
 
     def _telling(
         self, partition: int, touched: dict[str, Vocabulary]
-    ) -> tuple[NDArray[np.int64], dict[str, NDArray[np.void]]]:
-        """The rows of a partition's latest events, and what tells their notes, at each dimension."""
+    ) -> tuple[NDArray[np.int64], list[tuple[str, int, NDArray[np.void]]]]:
+        """The rows of a partition's latest events, and what tells their notes, by dimension and part of it."""
         wanted = [f"d:{name}" for name in touched]
         rows = self.store.raw(partition, *self.days, columns=(ENTITY, AT, ROW, *wanted))
         kept = admitted(rows, self.store.manifest.whole, self.spurned)[0]
@@ -102,34 +102,15 @@ class Recent:
         place = np.full(len(rows), NOBODY, np.uint32)
         place[recent] = np.arange(len(recent))
         visits = counted_out(who.codes, time_order(at, kept), len(who.values))
-        told = {}
+        columns = who.codes, at, np.full(len(rows), NEVER), place
+        told = []
         for name, values in touched.items():
             codes = rows.codes[f"d:{name}"]
             there = np.append(values.find(codes.values) >= 0, False)  # the last is that of null
             chosen = _telling(codes.codes, at, visits, there, self.since)
-            events = np.empty(len(chosen), EVENT)
-            _handed_over(events, chosen, (who.codes, at, place, codes.codes), codes.keys, partition << 32)
-            told[name] = events
+            for number, events in events_by_part(codes, columns, chosen, partition, self.meeting.parts):
+                told.append((name, number, events))
         return rows.row[recent], told
-
-
-@kernel
-def _handed_over(
-    events: NDArray[np.void],
-    rows: NDArray[np.uint32],
-    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint32], NDArray[np.int32]],
-    keys: NDArray[np.uint64],
-    others: int,
-) -> None:
-    """Fill in the rows of a partition as they go to a meeting place, whose entities come after so many others."""
-    who, at, place, codes = columns
-    for i in range(len(rows)):
-        row, event = rows[i], events[i]
-        code = codes[row]
-        event["there"] = code >= 0
-        event["key"] = keys[code] if code >= 0 else np.uint64(i)
-        event["at"], event["known"], event["place"] = at[row], NEVER, place[row]
-        event["who"] = others + who[row]
 
 
 # Backwards in time, so that the first visit of an entity that is met at a value is its last, and what is chosen comes

@@ -131,7 +131,7 @@ class Forest:
 
         return game_of(self)
 
-    @property
+    @cached_property
     def usual(self) -> float:
         """The path length that the score counts in: the average one for a tree's sample, in levels."""
         return float(average_path(self.rows[self.root[:1]])[0])
@@ -178,12 +178,18 @@ class Forest:
         place : int32 array of shape (rows of the part,)
             Which of the distinct rows each row is.
         """
-        columns, column = np.unique(self.inputs.column, return_inverse=True)
+        columns, column = self._columns
         if len(columns) > NARROW:
             length = self._mean_length(values, part, self.inputs.column)
             return length, np.arange(len(length), dtype=np.int32)
         few, place = _distinct(np.ascontiguousarray(values[columns, part]))
-        return self._mean_length(few, slice(0, few.shape[1]), column.astype(np.int32)), place
+        return self._mean_length(few, slice(0, few.shape[1]), column), place
+
+    @cached_property
+    def _columns(self) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+        """The columns of the vectors that the forest looks at, and which of these each input is."""
+        columns, column = np.unique(self.inputs.column, return_inverse=True)
+        return columns, column.astype(np.int32)
 
     def _mean_length(self, values: NDArray[np.float32], part: slice, column: NDArray[np.int32]) -> NDArray[np.float64]:
         from .descent import path_lengths

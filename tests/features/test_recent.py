@@ -78,6 +78,6 @@ def test_little_of_the_horizon_is_looked_at(tmp_path):
     store = EventStore.create(tmp_path / "store", log.roles, partitions=1).add(log)
     handed: list[np.ndarray] = []
     meeting = Meeting(tmp_path / "met", plan, "UTC", 1)
-    meeting.hand_over = lambda _, events: handed.append(events)
+    meeting.hand_over = lambda _name, _number, events: handed.append(events)
     Recent(meeting, store, (None, None), begin + 10 * DAY, np.empty(0, np.int64)).meet([0])
     assert [len(events) for events in handed] == [2]
