@@ -9,7 +9,6 @@ their id, and where that does not tell them apart by a hash of their content.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import SchemaError
+from .ahead import side_by_side
 from .columns import Codes, Ids, encode_ids, stable_hash, to_wall
 from .kernels import counted_out, kernel, picked
 
@@ -359,15 +359,18 @@ def _without(
 
 
 def _assemble(arrivals: Arrivals, row: NDArray[np.uint32], first: NDArray[np.int64], identical: int) -> Timeline:
-    columns = {"at": arrivals.at, **{f"d:{name}": codes.codes for name, codes in arrivals.dimensions.items()}}
+    columns: dict[str, NDArray[Any]] = {
+        "at": arrivals.at,
+        **{f"d:{name}": codes.codes for name, codes in arrivals.dimensions.items()},
+    }
     columns |= {f"m:{name}": values for name, values in arrivals.measures.items()}
     if arrivals.ids is not None:
         columns["ids"] = arrivals.ids.keys
     if arrivals.peer is not None:
         columns["peer"] = arrivals.peer.codes
     columns |= dict(zip(("latitude", "longitude"), () if arrivals.place is None else arrivals.place, strict=False))
-    with ThreadPoolExecutor() as pool:
-        taken = dict(zip(columns, pool.map(lambda column: picked(column, row), columns.values()), strict=True))
+    picks = side_by_side(lambda column: picked(column, row), columns.values(), steps=len(columns) * len(row))
+    taken = dict(zip(columns, picks, strict=True))
     return Timeline(
         entity=arrivals.entity.values,
         first=first,

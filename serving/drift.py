@@ -8,12 +8,12 @@ single days, or weeks, of the training were apart: a Sunday is no drift.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..features.ahead import side_by_side
 from ..features.population import LOWER_EDGES
 from ..training.usual import Cells, cells_of, count_cells, ks, psi, tenths
 
@@ -244,8 +244,7 @@ def drift_of(
         figures = float(psi(before, now)), float(ks(cells.counts, both)), float(psi(before, known))
         return Drift(feature, cells, both, counts[0], *figures, *limits(cells, sizes))
 
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(one, zip(vectors.features, vectors.values, strict=True)))
+    return side_by_side(one, zip(vectors.features, vectors.values, strict=True), steps=vectors.values.size)
 
 
 def _median(cells: Cells, counts: NDArray[np.int64]) -> float:

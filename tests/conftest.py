@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from dataclasses import replace
@@ -59,6 +60,12 @@ class LeftOut:
 def pytest_configure(config) -> None:
     """Count what is left out."""
     config.pluginmanager.register(LeftOut())
+
+
+def pytest_collection_finish() -> None:
+    """Look no more for garbage among what the imports made: a tenth of the time of many small tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -313,7 +313,7 @@ def test_check_leaks_names_the_leak_and_ends_with_1(worked, tmp_path, monkeypatc
     assert [(leak["feature"], leak["family"]) for leak in leaks] == [("foresight_1d", "foresight")]
 
 
-@pytest.mark.parametrize("windows", ['every = "event"', 'by = "device"'])
+@pytest.mark.parametrize("windows", ['by = "device"', pytest.param('every = "event"', marks=pytest.mark.long)])
 def test_windows_that_end_with_an_event_go_all_the_way(tmp_path, windows):
     """Features, training and scoring take them from the settings, and every row names its event."""
     settings = tmp_path / "cards.toml"

@@ -99,6 +99,7 @@ def test_a_lock_holds_pins_hashes_and_nothing_else(lock):
     assert [line for line in lines if not allowed.fullmatch(line)] == []
 
 
+@pytest.mark.long
 def test_the_doctest_run_finds_every_module_with_an_example(tmp_path):
     """`pytest --doctest-modules --pyargs peculiar` on an installed copy collects the examples, not nothing.
 

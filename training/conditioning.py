@@ -7,11 +7,12 @@ logarithmic beyond. The map is monotone, so a fitted tree can be rewritten with 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from ..features.ahead import side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,8 +83,8 @@ class Conditioning:
         common : float
             A column whose nulls, and whose values, are each at least this share of the rows gets an indicator.
         """
-        with ThreadPoolExecutor() as pool:
-            center, scale = np.array(list(pool.map(_center_and_scale, values))).reshape(-1, 2).T
+        found = side_by_side(_center_and_scale, values, steps=values.size)
+        center, scale = np.array(found).reshape(-1, 2).T
         nulls = np.isnan(values).mean(axis=1)
         told = np.flatnonzero((nulls >= common) & (nulls <= 1.0 - common))
         column = np.concatenate([np.arange(len(values)), told]).astype(np.int32)
@@ -102,9 +103,7 @@ class Conditioning:
             told = np.where(null, fill[number], np.float32(0.0) if self.inputs.indicator[number] else raw)
             seen[:, number] = condition(told, self.center[number], self.scale[number])
 
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(look, range(len(self.center))):
-                pass
+        side_by_side(look, range(len(self.center)), steps=seen.size)
         return seen
 
     def see_column(self, column: int, values: NDArray[np.float32]) -> NDArray[np.float32]:

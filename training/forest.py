@@ -186,7 +186,7 @@ class Forest:
         return self._mean_length(few, slice(0, few.shape[1]), column), place
 
     @cached_property
-    def _columns(self) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def _columns(self) -> tuple[NDArray[np.integer], NDArray[np.int32]]:
         """The columns of the vectors that the forest looks at, and which of these each input is."""
         columns, column = np.unique(self.inputs.column, return_inverse=True)
         return columns, column.astype(np.int32)

@@ -16,13 +16,13 @@ everywhere.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
 
+from ..features.ahead import side_by_side
 from ..features.kernels import kernel
 from .bundles import read_table
 
@@ -100,8 +100,8 @@ class Reach:
                 for tail in [_tail(sign * known, len(seen), far)]
             ]
 
-        with ThreadPoolExecutor() as pool:
-            made = np.array(list(pool.map(tails, range(len(values))))).reshape(len(values), 2, 2, _KNOTS)
+        made = np.array(side_by_side(tails, range(len(values)), steps=values.size))
+        made = made.reshape(len(values), 2, 2, _KNOTS)
         places = made[:, :, 0] * np.array([[1.0], [-1.0]])
         nats = made[:, :, 1] - np.log(among)[:, None, None]
         asked = np.repeat(np.arange(len(values), dtype=np.int32), 2 * _KNOTS)

@@ -26,13 +26,13 @@ terminal risk.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
 from ..aftermath import AFTERMATH, aftermath, aftermath_features, gather
+from ..ahead import side_by_side
 from ..exchange import BLOCK, NEVER, TROUBLE, Stream, look_backs
 from ..family import Feature
 from ..kernels import kernel, picked
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["Risk"]
 
 _PER_SPAN = 3
+_STEPS = 20  # a note's, for each event
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ class Risk:
                 for what, column in zip(("troubles", "events"), pair, strict=True)
             }
 
-        with ThreadPoolExecutor() as pool:
-            made = list(pool.map(note, shape.risky))
+        made = side_by_side(note, shape.risky, steps=_STEPS * len(timeline) * len(shape.risky))
         return {name: values for notes in made for name, values in notes.items()}
 
     def remember(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:

@@ -21,12 +21,12 @@ tells more than what many share is Adamic and Adar, "Friends and neighbors on th
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from ..ahead import side_by_side
 from ..exchange import BLOCK, Stream, look_back
 from ..family import Feature
 from ..kernels import kernel
@@ -46,6 +46,7 @@ __all__ = ["Sharing"]
 
 _DAY = 86_400_000_000
 _COLUMNS = 6
+_STEPS = 20  # a note's, for each event
 _FEW = 8  # sorting an eighth of the events costs about what going through all of them does
 _GOES_BIT, _OWN_BIT = 2, 4
 _COMES, _GOES, _OWN = 1, 1 << _GOES_BIT, 1 << _OWN_BIT  # marks of the horizon; those of the day are their doubles
@@ -68,10 +69,10 @@ class Sharing:
         if not shape.shared:
             return {}
         lower = look_back(timeline, windows)
-        with ThreadPoolExecutor() as pool:
-            made = list(pool.map(lambda name: _Marked.of(timeline, name, lower), shape.shared))
-            whole = Stream.of(timeline, windows) if any(marked.many for marked in made) else None
-            list(pool.map(lambda marked: marked.meet(timeline, windows, whole), made))
+        steps = _STEPS * len(timeline) * len(shape.shared)
+        made = side_by_side(lambda name: _Marked.of(timeline, name, lower), shape.shared, steps=steps)
+        whole = Stream.of(timeline, windows) if any(marked.many for marked in made) else None
+        side_by_side(lambda marked: marked.meet(timeline, windows, whole), made, steps=steps)
         spans = [("horizon", marked.horizon) for marked in made], [("day", marked.day) for marked in made]
         named = zip(shape.shared, *spans, strict=True)
         return {f"sharing.{name}.{span}": note for name, *notes in named for span, note in notes}

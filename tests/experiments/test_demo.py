@@ -14,6 +14,8 @@ from peculiar.cli import main
 from peculiar.experiments.demo import STORIES, _story
 from peculiar.serving.report import OddEntity, oddest_entities
 
+pytestmark = pytest.mark.long  # `make demo` itself, at a tenth of its size
+
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):

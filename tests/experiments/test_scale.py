@@ -28,6 +28,7 @@ def measured(folder, *options: str) -> tuple[dict, str]:
     return json.loads(out.read_text()), done.output
 
 
+@pytest.mark.long
 def test_a_log_is_taken_through(folder):
     """Rate, stages, memory and bytes of one size; of one size there is no exponent, and nothing but the log is left."""
     found, output = measured(folder)

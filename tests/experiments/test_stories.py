@@ -61,6 +61,7 @@ def test_places_are_those_of_a_plain_count(city):
     assert {p.days for p in found if p.story == "fifty_buses"} == {1}
 
 
+@pytest.mark.long
 def test_it_tells_what_it_did(tmp_path):
     """The command prints a row for each story's user and writes the figures."""
     target = tmp_path / "stories.json"

@@ -70,6 +70,7 @@ def test_a_period_is_of_days(log, tmp_path):
     assert str(day_of(instant("2025-03-20T00:00+01:00"), "Europe/Berlin")) == "2025-03-20"
 
 
+@pytest.mark.long
 def test_the_plan_depends_on_the_log_alone(log, tmp_path, monkeypatch):
     """The sample that the plan is made by is the same in few partitions and in many, whole or a part of the log."""
     for sample in (2_000_000, 100):

@@ -68,7 +68,9 @@ def test_the_file_is_that_of_one_piece(request_of, trained, monkeypatch):
     assert not [path for path in parts.output.parent.iterdir() if path.name.startswith(".") and path.is_dir()]
 
 
-@pytest.mark.parametrize("levels", [2, 4, 30])
+@pytest.mark.parametrize(
+    "levels", [4, pytest.param(2, marks=pytest.mark.long), pytest.param(30, marks=pytest.mark.long)]
+)
 def test_ties_are_settled_as_in_one_piece(request_of, trained, monkeypatch, levels):
     """With few distinct scores places stay empty where they would in one piece, and nobody is looked at for those."""
     detector = type(load(trained.store, "models:/peculiar@champion").model.detector)

@@ -269,6 +269,7 @@ def test_an_object_store_holds_the_same_bytes(trained, request_of, tmp_path, buc
     assert remote.equals(pq.read_table(tmp_path / "one.parquet"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["here", pytest.param("store", marks=pytest.mark.long)])
 def test_two_runs_at_once_do_no_harm(city, trained, request_of, tmp_path, where, request):
     """Two processes that score the same days at the same time leave what one of them leaves."""

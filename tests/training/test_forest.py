@@ -114,6 +114,7 @@ print(fitted.score(vectors).tobytes().hex(), fitted.contributions(vectors).value
 """
 
 
+@pytest.mark.long
 def test_it_works_without_the_compiler():
     """With compilation off the same code gives the same bits, so it can be read and debugged as plain Python."""
     folder = str(Path(__file__).parent)

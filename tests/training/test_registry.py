@@ -88,7 +88,10 @@ def test_an_alias_moves(store):
     assert by_alias(store, "challenger", name="moving") is None
 
 
-@pytest.mark.parametrize("where", ["save", "log_model_artifacts", "create_model_version"])
+@pytest.mark.parametrize(
+    "where",
+    ["create_model_version", *(pytest.param(each, marks=pytest.mark.long) for each in ("save", "log_model_artifacts"))],
+)
 def test_a_kill_leaves_no_half_registered_version(store, where):
     """SIGKILL while saving, while uploading, or just before registering: the registry has no version of it."""
     code = textwrap.dedent(f"""

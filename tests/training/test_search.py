@@ -257,7 +257,12 @@ def test_a_detector_without_labels_is_searched_by_labels_too():
 
 
 @pytest.mark.parametrize(
-    ("objective", "told"), [("rehearsal_recall", "mean"), ("rehearsal_credit", "credit"), ("rehearsal_gain", "gain")]
+    ("objective", "told"),
+    [
+        ("rehearsal_gain", "gain"),
+        pytest.param("rehearsal_recall", "mean", marks=pytest.mark.long),
+        pytest.param("rehearsal_credit", "credit", marks=pytest.mark.long),
+    ],
 )
 def test_a_rehearsal_is_searched_without_labels(tmp_path, objective, told):
     """The value is the rehearsals' mean, each kind's recall stands beside it, and a witness is heard, not followed."""

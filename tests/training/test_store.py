@@ -47,6 +47,7 @@ def test_opening_leaves_the_process_as_it_was(tmp_path):
     assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
+@pytest.mark.long
 def test_processes_may_open_at_once(tmp_path):
     """Two processes that open a store that does not exist yet all get the same experiment."""
     code = "from pathlib import Path; from peculiar.training.store import open_store; print(open_store(Path()))"

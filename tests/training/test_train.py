@@ -190,6 +190,7 @@ def test_a_version_leads_to_its_run_and_its_model(trained, alias):
     assert loaded.model.card["metrics"] == finite
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_models(city, trained, tmp_path):
     """A second training with the same seed, search included, on the rows in another order gives the same bytes."""
     from peculiar.features.events import EventLog
