@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Forest", "average_path", "in_threads"]
 
-# Rows a thread takes at a time. At most: more of them would be found equal, but not kept in a core's cache. At least:
-# fewer would not be worth a thread.
-LONGEST, SHORTEST = 65_536, 1024
+# Rows a thread takes at a time. At most: more of them would be found equal, but not kept in a core's cache. At least: two
+# threads of half as many take as long as one, and twice the work, since each looks for equal rows among its own.
+LONGEST, SHORTEST = 65_536, 4096
 # Rows of no more columns than this are likely to have equals, which are sent down the trees once.
 NARROW = 32
 
@@ -275,7 +275,7 @@ def in_threads(
 
     count = threads or get_num_threads()
     rounds = -(-rows // (count * LONGEST))
-    step = max(shortest, -(-rows // max(1, count * rounds)))
+    step = -(-rows // max(1, min(count * rounds, rows // shortest))) or 1
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
     if min(count, len(parts)) <= 1:
         for part in parts:
