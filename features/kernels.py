@@ -74,6 +74,12 @@ def counted_out(
         The rows, those of each code together.
     first : int64 array of shape (n_codes + 1,)
         The rows of code ``c`` are ``placed[first[c]:first[c + 1]]``.
+
+    Examples
+    --------
+    >>> placed, first = counted_out(np.array([1, 0, 1]), np.array([0, 1, 2], np.uint32), 2)
+    >>> placed.tolist(), first.tolist()
+    ([1, 0, 2], [0, 1, 3])
     """
     first = np.zeros(n_codes + 1, np.int64)
     for row in rows:
@@ -90,7 +96,13 @@ def counted_out(
 
 @kernel
 def picked(source: NDArray[Any], rows: NDArray[np.uint32]) -> NDArray[Any]:
-    """The given rows of a column, in the given order."""
+    """The given rows of a column, in the given order.
+
+    Examples
+    --------
+    >>> picked(np.array([5.0, 6.0, 7.0]), np.array([2, 0], np.uint32))
+    array([7., 5.])
+    """
     taken = np.empty(len(rows), source.dtype)
     for i in range(len(rows)):
         taken[i] = source[rows[i]]

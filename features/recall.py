@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,32 +87,25 @@ def rows_of(
     held = list(segments)  # column by column, so that the values of one stay in a core's cache
     texts = {name: Vocabulary() for name, kind in columns.items() if pa.types.is_dictionary(kind)}
     numbers = {name: np.dtype(columns[name].to_pandas_dtype()) for name in columns if name not in {*texts, ID}}
-    chosen = [_ALL] * len(held)
     if entities is not None:
         texts[ENTITY] = Vocabulary(entities)
-        chosen = [_those(segment.column(ENTITY), texts[ENTITY]) for segment, _ in held]
-    sizes = [len(segment) if rows is _ALL else len(rows) for (segment, _), rows in zip(held, chosen, strict=True)]
-    ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-    pieces = [
-        (segment, first, rows, slice(lo, hi))
-        for (segment, first), rows, (lo, hi) in zip(held, chosen, pairwise(ends.tolist()), strict=True)
-    ]
+    pieces, total = _pieces(held, None if entities is None else texts[ENTITY])
     codes, plain, ids = {}, {}, []
     for name, seen in texts.items():
-        column = np.empty(ends[-1], np.int32)
+        column = np.empty(total, np.int32)
         for segment, _, rows, here in pieces:
             values = segment.column(name)
             look_up = seen.find if name == ENTITY and entities is not None else seen.learn
             _rename(column[here], *_indices(values), look_up(values.dictionary), rows)
         codes[name] = Codes(column, seen.values, {"keys": seen.keys})
     for name, kind in numbers.items():
-        plain[name] = np.empty(ends[-1], kind)
+        plain[name] = np.empty(total, kind)
         for segment, first, rows, here in pieces:
             values = segment.column(name).to_numpy()
             plain[name][here] = values if rows is _ALL else picked(values, rows)
             if name == ROW:
                 plain[name][here] += first
-    plain[BARE] = np.zeros(ends[-1], np.bool_)
+    plain[BARE] = np.zeros(total, np.bool_)
     for segment, _, rows, here in pieces:
         if BARE in segment.schema.names:
             values = segment.column(BARE).to_numpy(zero_copy_only=False)
@@ -190,6 +182,19 @@ def _indices(column: pa.DictionaryArray) -> tuple[NDArray[np.int32], NDArray[np.
 def _those(who: pa.DictionaryArray, wanted: Vocabulary) -> NDArray[np.uint32]:
     """The rows of wanted entities."""
     return np.flatnonzero((wanted.find(who.dictionary) >= 0)[who.indices.to_numpy()]).astype(np.uint32)
+
+
+def _pieces(
+    held: Sequence[tuple[pa.RecordBatch, int]], wanted: Vocabulary | None
+) -> tuple[list[tuple[pa.RecordBatch, int, NDArray[np.uint32], slice]], int]:
+    """Each segment with what is added to its rows, which of them come, and where to; and how many come in all."""
+    pieces, total = [], 0
+    for segment, first in held:
+        rows = _ALL if wanted is None else _those(segment.column(ENTITY), wanted)
+        size = len(segment) if wanted is None else len(rows)
+        pieces.append((segment, first, rows, slice(total, total + size)))
+        total += size
+    return pieces, total
 
 
 @kernel

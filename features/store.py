@@ -264,7 +264,8 @@ class EventStore:
         """
         there = stored_columns(self.manifest.roles)
         wanted = there if columns is None else {name: there[name] for name in columns}
-        return rows_of(self.segments(partition, since, until, {*wanted, BARE}), wanted, entities)
+        needed = {*wanted, BARE, *(() if entities is None else (ENTITY,))}
+        return rows_of(self.segments(partition, since, until, needed), wanted, entities)
 
     def only(self, files: Iterable[Stored]) -> EventStore:
         """The same store as if it had some of its files alone."""

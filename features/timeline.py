@@ -113,7 +113,16 @@ class Timeline:
         return len(self.at)
 
     def derive(self, of: object, name: str, make: Callable[[], Derived]) -> Derived:
-        """Something worked out of the events and one other object, made once and kept as long as the timeline is."""
+        """Something worked out of the events and one other object, made once and kept as long as the timeline is.
+
+        Examples
+        --------
+        >>> from peculiar.features.events import EventLog
+        >>> log = EventLog.open(pa.table({"user_id": ["ann"], "ts": ["2025-03-01T08:00:00Z"]}))
+        >>> timeline, _, _ = log.read()
+        >>> timeline.derive("anything", "count", lambda: len(timeline)), timeline.derive("anything", "count", list)
+        (1, 1)
+        """
         if (of, name) not in self._derived:
             self._derived[of, name] = make()
         return cast("Derived", self._derived[of, name])

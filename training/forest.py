@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Forest", "average_path", "in_threads"]
 
-# Rows a thread takes at a time. At most: more of them would be found equal, but not kept in a core's cache. At least: two
-# threads of half as many take as long as one, and twice the work, since each looks for equal rows among its own.
+# Rows a thread takes at a time. At most: more of them would be found equal, but not kept in a core's cache. At least:
+# two threads of half as many take as long as one, and twice the work, since each looks for equal rows among its own.
 LONGEST, SHORTEST = 65_536, 4096
 # Rows of no more columns than this are likely to have equals, which are sent down the trees once.
 NARROW = 32
