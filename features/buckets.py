@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from .door import arrive, by_name
 from .events import DataReport
-from .meeting import TOLD, handed_over, put_back, troubles_of
+from .noting import TOLD, put_back
 from .output import vector_table, with_events
 from .partitions import in_parts
 from .population import Population
 from .recall import CLASH
 from .timeline import sort_events
+from .visits import handed_over, troubles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -18,9 +18,9 @@ import pyarrow as pa
 from ..errors import ConfigError
 from .columns import from_wall
 from .holdings import StoreError
-from .meeting import meeting_places
 from .partitions import Partitions
 from .plan import FeaturePlan
+from .visits import meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -21,12 +21,13 @@ from .ahead import ahead
 from .claims import workspace
 from .columns import day_at
 from .fitting import fit_passes
-from .meeting import Meeting, meeting_places
+from .meeting import Meeting
 from .population import Population
 from .recall import CLASH
 from .recent import Recent, told_by_last_visits
 from .repeated import Named, Repeated, spurned_rows
 from .snapshots import snapshots_of
+from .visits import meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,10 +15,11 @@ from filelock import Timeout
 
 from .claims import claimed, sweep
 from .holdings import StoreError
-from .meeting import MEETING_BYTES, meeting_places
+from .meeting import MEETING_BYTES
 from .memory import Room
 from .sources import expected_rows
 from .store import EventStore, delivery
+from .visits import meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,10 +19,10 @@ from . import columns as col
 from .ahead import ahead
 from .exchange import NEVER
 from .kernels import counted_out, kernel
-from .meeting import NOBODY, Meeting, events_by_part, meeting_places
 from .recall import admitted
 from .segments import AT, ENTITY, ROW
 from .timeline import time_order
+from .visits import NOBODY, events_by_part, meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .meeting import Meeting
     from .plan import FeaturePlan
     from .store import EventStore
     from .texts import Vocabulary

@@ -22,11 +22,11 @@ from ..errors import ConfigError
 from .buckets import Building, Gate, Learning, Rejecting, Reporting
 from .events import DataReport, nothing_fit
 from .fitting import fit_passes
-from .meeting import meeting_places
 from .plan import FeaturePlan
 from .population import Population
 from .spark_log import BUCKET, checked, heavy_entities, sample_of, split, types_of, whole_of
 from .spark_meeting import met, spurned_ids
+from .visits import meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

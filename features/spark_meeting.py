@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from ..errors import SchemaError
 from .buckets import HANDED, Handing
-from .meeting import EVENT, noted_there
+from .noting import noted_there
 from .repeated import Named, later_ones, witnesses
+from .visits import EVENT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

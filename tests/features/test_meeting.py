@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from peculiar.features.events import EventLog
 from peculiar.features.exchange import NEVER, TROUBLE
 from peculiar.features.holdings import StoreError
-from peculiar.features.meeting import Meeting, meeting_places
+from peculiar.features.meeting import Meeting
 from peculiar.features.partitions import Partitions
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.store import EventStore
+from peculiar.features.visits import meeting_places
 
 
 def troubled(timeline):

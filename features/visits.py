@@ -1,0 +1,133 @@
+"""Who was when at which value of a dimension: events as they travel from the partitions to where entities meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .exchange import NEVER, TROUBLE
+from .family import Annotator
+from .kernels import counted_out, kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from .columns import Codes
+    from .plan import FeaturePlan
+    from .timeline import Timeline
+
+__all__ = ["EVENT", "NOBODY", "events_by_part", "handed_over", "meeting_places", "troubles_of"]
+
+NOBODY = int(np.iinfo(np.uint32).max)  # the place of an event that is told nothing
+EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4"), ("there", "?")])
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def meeting_places(plan: FeaturePlan) -> tuple[str, ...]:
+    """The dimensions at whose values the plan's families look at who else was there."""
+    if not any(isinstance(family, Annotator) for family in plan.families):
+        return ()
+    return tuple(dict.fromkeys((*plan.shared, *plan.risky)))
+
+
+def handed_over(
+    plan: FeaturePlan, partition: int, timeline: Timeline, parts: int
+) -> Iterator[tuple[str, int, NDArray[np.void]]]:
+    """The events of a partition as each part of each meeting place wants them, in the order of the timeline.
+
+    Yields
+    ------
+    dimension : str
+    part : int
+    events : array of ``EVENT``
+        At least one.
+    """
+    known = timeline.notes.get(TROUBLE, np.full(len(timeline), NEVER))
+    every = np.arange(len(timeline), dtype=np.uint32)
+    for name in meeting_places(plan):
+        columns = timeline.owner, timeline.at, known, every
+        for number, events in events_by_part(timeline.dimensions[name], columns, every, partition, parts):
+            yield name, number, events
+
+
+def events_by_part(
+    values: Codes,
+    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]],
+    rows: NDArray[np.uint32],
+    partition: int,
+    parts: int,
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Some events of a partition as the parts of a meeting place want them, in the order that they have.
+
+    Parameters
+    ----------
+    values : Codes, n rows
+        The dimension.
+    columns : tuple of arrays of shape (n,)
+        Whose each event is, int32; when it was and its trouble became known, int64; its place, uint32.
+    rows : uint32 array
+        Which events.
+    partition, parts : int
+
+    Yields
+    ------
+    part : int
+    events : array of ``EVENT``
+        At least one.
+    """
+    part = (_mixed(np.append(values.keys, np.uint64(0))) % np.uint64(parts)).astype(np.int64)
+    order, first = counted_out(_parts(values.codes, part, parts), rows, parts)
+    events = np.empty(len(order), EVENT)
+    _fill(events, order, values.codes, values.keys, columns, partition << 32)
+    for number in np.flatnonzero(np.diff(first)).tolist():
+        yield number, events[first[number] : first[number + 1]]
+
+
+@kernel
+def _parts(codes: NDArray[np.int32], part: NDArray[np.int64], parts: int) -> NDArray[np.int32]:
+    """The part of each event: that of its value, any if it has none."""
+    found = np.empty(len(codes), np.int32)
+    for i in range(len(codes)):
+        found[i] = part[codes[i]] if codes[i] >= 0 else i % parts
+    return found
+
+
+@kernel
+def _fill(
+    events: NDArray[np.void],
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    columns: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32]],
+    others: int,
+) -> None:
+    """Fill in the events of a partition, whose entities come after so many others."""
+    who, at, known, place = columns
+    for i in range(len(rows)):
+        row, event = rows[i], events[i]
+        code = codes[row]
+        event["there"] = code >= 0
+        event["key"] = keys[code] if code >= 0 else np.uint64(i)
+        event["at"], event["known"], event["place"] = at[row], known[row], place[row]
+        event["who"] = others + who[row]
+
+
+def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
+    """The events of a partition that are known trouble, at whatever value; an array of ``EVENT``."""
+    if TROUBLE not in timeline.notes:
+        return np.empty(0, EVENT)
+    known = timeline.notes[TROUBLE]
+    rows = np.flatnonzero(known != NEVER).astype(np.uint32)
+    events, nothing = np.empty(len(rows), EVENT), np.full(len(timeline), -1, np.int32)
+    columns = timeline.owner, timeline.at, known, np.arange(len(timeline), dtype=np.uint32)
+    _fill(events, rows, nothing, np.empty(0, np.uint64), columns, partition << 32)
+    return events
+
+
+def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread keys that may be numbers in a row."""
+    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * _SPREAD
+    return mixed >> np.uint64(33)
