@@ -224,6 +224,7 @@ def test_features_of_a_model_are_those_it_scores(worked, tmp_path):
     assert "expected either --model, which has windows of its own, or --every and --by" in answer.stderr
 
 
+@pytest.mark.long
 def test_describe_tells_logs_vectors_and_models(worked, tmp_path):
     """A log, the vectors made of it, and a model's training are told by the same features; the page is written."""
     home, _ = worked

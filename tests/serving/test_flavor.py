@@ -361,7 +361,8 @@ def test_a_bad_request_is_told_what_is_wrong_and_no_more(served, spoil, said):
     assert "root:" not in answer
 
 
-@pytest.mark.parametrize("kind", ["json", pytest.param("csv", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["json", "csv"])
 def test_mlflow_models_predict_scores_files(model, events, sent, served, tmp_path, kind):
     """``mlflow models predict`` gives the scores of batch scoring for a file of JSON and one of CSV."""
     given = tmp_path / f"in.{kind}"
