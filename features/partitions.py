@@ -165,6 +165,23 @@ class Partitions:
         ------
         Portion
             At least one, and but for the first none without an event.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import pyarrow as pa
+        >>> from peculiar.features.events import EventLog
+        >>> from peculiar.features.plan import FeaturePlan
+        >>> from peculiar.features.store import EventStore
+        >>> rows = {"user_id": ["ann", "ben", "ben"], "ts": [f"2025-03-0{day}T08:00:00Z" for day in (1, 1, 2)]}
+        >>> log = EventLog.open(pa.table(rows))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = EventStore.create(Path(folder) / "store", log.roles, partitions=2).add(log)
+        ...     second_of_march = 1_740_873_600_000_000
+        ...     with Partitions.over(store, FeaturePlan(log.roles), since=second_of_march, together=9) as parts:
+        ...         [(portion.partitions, portion.timeline.entity.to_pylist()) for portion in parts.portions("a day")]
+        [(range(0, 2), ['ben'])]
         """
         empty = True
         for numbers, made in ahead(partial(self._portion, entities), self._ranges()):
@@ -241,9 +258,10 @@ class Partitions:
         timeline : Timeline
             The events that the vectors are of, and the history before them.
         vectors : Vectors
-            Only of windows that end after what is asked for begins.
+            Only of windows that end after what is asked for begins; without a row, but with all columns, where there
+            is no event.
         """
-        for part in in_parts(timeline, self.plan, most_bytes):
+        for part in in_parts(timeline, self.plan, most_bytes) if len(timeline) else (timeline,):
             yield part, self.plan.vectors(part, population, threads=threads, since=self.since)
 
     def read(self, partition: int) -> tuple[Timeline, NDArray[np.int64]]:

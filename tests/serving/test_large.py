@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from peculiar.serving.large_run import score_within
 from peculiar.serving.picks import Exploration
 from peculiar.training.references import load
 
-MEMORY = 2_000_000_000
+MEMORY, DAY = 2_000_000_000, 86_400_000_000
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,21 @@ def test_the_file_is_that_of_one_piece(request_of, trained, monkeypatch):
     beside = [pq.read_table(made.output.with_name(f"{made.output.stem}.rejected.parquet")) for made in (whole, parts)]
     assert beside[0].select(["row", "reason"]).to_pylist() == beside[1].select(["row", "reason"]).to_pylist()
     assert not [path for path in parts.output.parent.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+@pytest.mark.parametrize("back", [0, -400], ids=["the last day", "a day of which nobody has an event"])
+def test_a_day_is_that_of_one_piece(request_of, trained, monkeypatch, back):
+    """Every column of a day's rows, though only those who are there are read; a day without anybody has no row."""
+    monkeypatch.setattr(Room, "partitions", lambda *_: 4)
+    last = trained.log.read()[0].at.max() // DAY - back
+    days = tuple(date(1970, 1, 1) + timedelta(days=int(last) + n) for n in (0, 1))
+    given = {"rules": AlertRules(budget=3), "days": days}
+    whole = score_to_file(request_of("whole.parquet", **given), trained.store)
+    parts = score_within(request_of("parts.parquet", **given), trained.store, memory=MEMORY)
+    one, other = ordered(whole.output), ordered(parts.output)
+    assert (len(one) > 0) == (back == 0)
+    assert other.schema.equals(one.schema)
+    assert other.to_pylist() == one.to_pylist()
 
 
 @pytest.mark.parametrize(
