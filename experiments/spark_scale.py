@@ -87,6 +87,15 @@ def shuffled(folder: Path, *, since: float = 0.0) -> tuple[int, int]:
     folder : Path
     since : float
         Only of tasks that were launched from then on, seconds since 1970 UTC.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     told = {"Event": "SparkListenerTaskEnd", "Stage ID": 3, "Task Info": {"Launch Time": 1000}}
+    ...     told["Task Metrics"] = {"Shuffle Write Metrics": {"Shuffle Bytes Written": 70}}
+    ...     written_bytes = (Path(home) / "log").write_text(json.dumps(told))
+    ...     shuffled(Path(home)), shuffled(Path(home), since=2.0)
+    ((1, 70), (0, 0))
     """
     found: dict[int, int] = {}
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import ConfigError
-from .columns import stable_hash, to_wall
+from .columns import day_at, stable_hash, to_wall
 from .events import DataReport, nothing_fit
 from .memory import Room
 from .output import WrittenVectors, plan_metadata, vector_table, with_events
@@ -146,8 +146,7 @@ def day_of(instant: int | None, zone: str) -> date | None:
     """
     if instant is None:
         return None
-    wall = int(to_wall(np.array([instant]), zone)[0])
-    if wall % _DAY:
+    if int(to_wall(np.array([instant]), zone)[0]) % _DAY:
         message = f"expected a period of whole days of {zone}, since partitions are read by day"
         raise ConfigError(message)
-    return _EPOCH + timedelta(days=wall // _DAY)
+    return day_at(instant, zone)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from ..errors import SchemaError
 from .kernels import kernel
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _MIXING = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _NULL = "None"  # what a null is hashed as
 T = TypeVar("T", bound=np.generic)
 
+_MOST_BYTES = int(np.iinfo(np.int32).max)
 _LEAST = 64  # values that a vocabulary has room for from the beginning
 
 
@@ -84,8 +86,20 @@ class Vocabulary:
 
     @property
     def values(self) -> pa.StringArray:
-        """The distinct values, text."""
+        """The distinct values, text.
+
+        Raises
+        ------
+        SchemaError
+            If they are more than 2 GB, beyond which Arrow's offsets do not reach.
+        """
         ends = self._ends[: self._number + 1]
+        if ends[-1] > _MOST_BYTES:
+            message = (
+                f"expected at most {_MOST_BYTES:,} bytes of different values of a text column in one piece, got "
+                f"{int(ends[-1]):,}; work in more partitions"
+            )
+            raise SchemaError(message)
         data = pa.py_buffer(self._data[: ends[-1]].copy())
         return pa.StringArray.from_buffers(self._number, pa.py_buffer(ends.astype(np.int32)), data)
 
@@ -95,7 +109,7 @@ class Vocabulary:
         return self._keys[: self._number].copy()
 
     def learn(self, values: pa.Array) -> NDArray[np.int32]:
-        """The number of each of some values, of which new ones are added; int32 of the same length."""
+        """The number of each of some values, none of them null, int32 of the same length; new ones are added."""
         offsets, data = _in_memory(values)
         self._grow(len(values), len(data))
         numbers = np.empty(len(values), np.int32)

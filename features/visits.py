@@ -27,7 +27,16 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def meeting_places(plan: FeaturePlan) -> tuple[str, ...]:
-    """The dimensions at whose values the plan's families look at who else was there."""
+    """The dimensions at whose values the plan's families look at who else was there.
+
+    Examples
+    --------
+    >>> from peculiar.features.plan import FeaturePlan
+    >>> from peculiar.features.roles import Roles
+    >>> roles = Roles(entity="user_id", at="ts", dimensions=("device", "shop"))
+    >>> meeting_places(FeaturePlan(roles, shared=("device",), risky=("shop", "device")))
+    ('device', 'shop')
+    """
     if not any(isinstance(family, Annotator) for family in plan.families):
         return ()
     return tuple(dict.fromkeys((*plan.shared, *plan.risky)))
@@ -78,7 +87,7 @@ def events_by_part(
     events : array of ``EVENT``
         At least one.
     """
-    part = (_mixed(np.append(values.keys, np.uint64(0))) % np.uint64(parts)).astype(np.int64)
+    part = (_mixed(values.keys) % np.uint64(parts)).astype(np.int64)
     order, first = counted_out(_parts(values.codes, part, parts), rows, parts)
     events = np.empty(len(order), EVENT)
     _fill(events, order, values.codes, values.keys, columns, partition << 32)

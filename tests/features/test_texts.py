@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.util import hash_array
 
+from peculiar.errors import SchemaError
 from peculiar.features import texts
 from peculiar.features.texts import Vocabulary, text_hash
 
@@ -64,6 +65,14 @@ def test_values_of_one_hash_are_told_apart(monkeypatch):
     seen = Vocabulary(pa.array(["ann", "ben", "bea"]))
     assert seen.values.to_pylist() == ["ann", "ben", "bea"]
     assert seen.find(pa.array(["bea", "ann", "eve", "be"])).tolist() == [2, 0, -1, -1]
+
+
+def test_more_text_than_offsets_reach_is_an_error(monkeypatch):
+    """Offsets that ran over would give other people's names."""
+    monkeypatch.setattr(texts, "_MOST_BYTES", 5)
+    assert Vocabulary(pa.array(["ann", "be"])).values.to_pylist() == ["ann", "be"]
+    with pytest.raises(SchemaError, match=r"at most 5 bytes of different values.*got 6; work in more partitions"):
+        _ = Vocabulary(pa.array(["ann", "ben"])).values
 
 
 @pytest.mark.parametrize("size", [0, 1])
