@@ -102,6 +102,8 @@ def test_it_opens_without_network_and_without_complaint(page):
 
 def test_the_picture_of_the_days_is_told_in_words_and_numbers(page):
     """The drawing has a description with its figures, and a table that holds a row for each day."""
+    from playwright.sync_api import expect
+
     picture = page.get_by_role("img")
     told = picture.get_attribute("aria-label")
     assert re.search(
@@ -109,7 +111,7 @@ def test_the_picture_of_the_days_is_told_in_words_and_numbers(page):
     )
     assert picture.locator("rect.bar").count() + picture.locator("circle").count() == 29
     page.click("details summary:has-text('The same as a table')")
-    assert page.locator("#lead details tr").count() == 30
+    expect(page.locator("#lead details tr")).to_have_count(30)  # it is drawn when the browser has told of the opening
 
 
 def test_a_hostile_name_is_only_text(show):
