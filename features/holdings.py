@@ -12,7 +12,7 @@ from .whole import Whole
 
 __all__ = ["Manifest", "StoreError", "Stored"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class StoreError(PeculiarError):

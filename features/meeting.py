@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .ahead import ahead
+from .kernels import kernel
 from .noting import TOLD, noted_there, put_back
 from .visits import EVENT, handed_over, meeting_places, troubles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +32,7 @@ __all__ = ["MEETING_BYTES", "Meeting"]
 
 _HELD = 64 << 20  # bytes: what is gathered before it goes to disk
 _ROWS = "rows.npy"
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 MEETING_BYTES = EVENT.itemsize + 8 * TOLD.itemsize  # of an event at one meeting place, on its way and with its notes
 
 
@@ -53,26 +54,35 @@ class Meeting:
     plan: FeaturePlan
     zone: str
     parts: int
+    _asking: list[range] = field(default_factory=list)
     _held: dict[str, list[NDArray[np.void]]] = field(default_factory=dict)
     _troubles: list[NDArray[np.void]] = field(default_factory=list)
     _bytes: int = 0
 
     def bring(self, partition: int, timeline: Timeline, rows: NDArray[np.int64]) -> None:
         """Hand over the events of a partition, which stood in these rows of all that came; partitions rise."""
-        self.expect(partition, rows)
+        self.expect(range(partition, partition + 1), rows)
         for name, number, events in handed_over(self.plan, partition, timeline, self.parts):
             self.hand_over(name, number, events)
         self._troubles.append(troubles_of(partition, timeline))
 
-    def expect(self, partition: int, rows: NDArray[np.int64]) -> None:
-        """Say which rows of all that came the events of a partition are that are told something, by their places."""
+    def expect(self, partitions: range, rows: NDArray[np.int64]) -> None:
+        """Say which rows of all that came the events are that are told something, by their places.
+
+        Parameters
+        ----------
+        partitions : range
+            Those that the events are in; each is in one range alone. What they are told is addressed to the first.
+        rows : int64 array
+        """
         if len(rows):
-            path = self._path(f"told/{partition}/{_ROWS}")
+            self._asking.append(partitions)
+            path = self._path(f"told/{partitions.start}/{_ROWS}")
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, rows)
 
     def hand_over(self, name: str, number: int, events: NDArray[np.void]) -> None:
-        """Hand over events of a partition at the values of a part of a dimension, in the order of (who, at).
+        """Hand over events of some partitions at the values of a part of a dimension, in the order of (who, at).
 
         Those whose place is ``NOBODY`` are seen by others and told nothing.
         """
@@ -88,13 +98,13 @@ class Meeting:
                 self._hold(f"told/{partition}/{_quoted(note)}.notes", rows)
         self._flush()
 
-    def notes(self, partitions: Iterable[int], rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    def notes(self, partitions: range, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
         """What was noted on some events, null on those that were told nothing.
 
         Parameters
         ----------
-        partitions : iterable of int
-            Those that the events are in, in rising order.
+        partitions : range
+            Those that the events are in.
         rows : int64 array of shape (n,)
             Which rows of all that came the events are.
 
@@ -109,8 +119,9 @@ class Meeting:
         """
         own: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         told: dict[str, list[NDArray[np.float32]]] = {}
-        for place in (self.folder / f"told/{partition}" for partition in partitions):
-            if (place / _ROWS).exists():
+        for asking in self._asking:
+            if asking.start < partitions.stop and partitions.start < asking.stop:
+                place = self.folder / f"told/{asking.start}"
                 own.append(np.load(place / _ROWS))
                 kept = ((_named(path.stem), np.fromfile(path, TOLD)) for path in sorted(place.glob("*.notes")))
                 for name, note in put_back(kept, len(own[-1])).items():
@@ -118,11 +129,8 @@ class Meeting:
         asked, notes = np.concatenate(own), {name: np.concatenate(each) for name, each in told.items()}
         if np.array_equal(asked, rows):
             return notes
-        at, which = _among(rows, asked)
-        found = {name: np.full(len(rows), np.nan, np.float32) for name in notes}
-        for name, note in notes.items():
-            found[name][at] = note[which]
-        return found
+        place = _among(asked, rows)
+        return {name: _spread(note, place) for name, note in notes.items()}
 
     def _annotated(
         self, held: dict[str, list[NDArray[np.void]]], troubles: NDArray[np.void], place: tuple[str, int]
@@ -156,15 +164,38 @@ class Meeting:
         return self.folder / name
 
 
-def _among(rows: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which of the rows are among others, each there once at most, and at which place of these."""
-    if not len(asked):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    near = np.flatnonzero((rows >= asked.min()) & (rows <= asked.max()))
-    order = np.argsort(asked)
-    place = order[np.searchsorted(asked, rows[near], sorter=order)]
-    there = asked[place] == rows[near]
-    return near[there], place[there]
+@kernel
+def _among(asked: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each row among those that asked, each of which is there once; -1 where it is none of these."""
+    bits = 1
+    while (1 << bits) < 2 * len(asked):
+        bits += 1
+    table, places = np.full(1 << bits, -1, np.int32), np.full(len(rows), -1, np.int64)
+    if len(asked) == 0:
+        return places
+    mask, shift, least, most = np.int64((1 << bits) - 1), np.uint64(64 - bits), asked[0], asked[0]
+    for i in range(len(asked)):
+        slot = np.int64((np.uint64(asked[i]) * _SPREAD) >> shift)
+        while table[slot] >= 0:
+            slot = (slot + 1) & mask
+        table[slot] = i
+        least, most = min(least, asked[i]), max(most, asked[i])
+    for k in range(len(rows)):
+        if least <= rows[k] <= most:
+            slot = np.int64((np.uint64(rows[k]) * _SPREAD) >> shift)
+            while table[slot] >= 0 and asked[table[slot]] != rows[k]:
+                slot = (slot + 1) & mask
+            places[k] = table[slot]
+    return places
+
+
+@kernel
+def _spread(note: NDArray[np.float32], place: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The note at each place, null where there is none."""
+    found = np.empty(len(place), np.float32)
+    for i in range(len(place)):
+        found[i] = note[place[i]] if place[i] >= 0 else np.nan
+    return found
 
 
 def _quoted(name: str) -> str:

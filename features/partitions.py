@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from .ahead import ahead
 from .claims import workspace
 from .columns import day_at
 from .fitting import fit_passes
+from .kernels import picked
 from .meeting import Meeting
 from .population import Population
 from .recall import CLASH
@@ -184,7 +185,7 @@ class Partitions:
         [(range(0, 2), ['ben'])]
         """
         empty = True
-        for numbers, made in ahead(partial(self._portion, entities), self._ranges()):
+        for numbers, made in ahead(partial(self._portion, entities), self.ranges):
             if empty or len(made.timeline):
                 yield made
             empty = False
@@ -209,8 +210,9 @@ class Partitions:
         timeline = timeline if self.noted is None else self.noted(timeline)
         if self.meeting is not None:
             numbers = range(partition, partition + 1) if isinstance(partition, int) else partition
-            told = self.meeting.notes(numbers, rows.row[timeline.row])
-            timeline = replace(timeline, notes={**timeline.notes, **told})
+            told = self.meeting.notes(numbers, rows.row)  # they come in the order of the rows, as they are stored
+            notes = {name: picked(note, timeline.row) for name, note in told.items()}
+            timeline = replace(timeline, notes={**timeline.notes, **notes})
         return self.plan.annotated(timeline), report, dropped
 
     def timeline_of(self, entities: pa.Array) -> Timeline:
@@ -289,7 +291,8 @@ class Partitions:
             if progress:
                 progress(what, (partition + 1) / self.store.partitions)
 
-    def _ranges(self) -> list[range]:
+    @cached_property
+    def ranges(self) -> list[range]:
         """The partitions that have an event, as many together as may be."""
         size, fullest = 1, self.store.fullest(*self.days)
         while 2 * size * fullest <= self.together and size < self.store.partitions:
@@ -310,11 +313,12 @@ def _met(
     number: int,
     progress: Callable[[str, float], None] | None,
 ) -> Meeting:
-    """Where entities met: the latest events alone, which few earlier ones tell of, or all in so many parts."""
-    if parts.since is not None and told_by_last_visits(parts.plan):
-        meeting = made(max(1, number // _FEWER))
-        first = parts.since if parts.plan.windows.calendar else parts.since - parts.plan.windows.width
-        Recent(meeting, parts.store, parts.days, first, parts.spurned).meet(parts.store.filled, progress)
+    """Where entities met, in so many parts; of the latest events alone, which few earlier ones tell of, in fewer."""
+    if told_by_last_visits(parts.plan):
+        first, windows = parts.since, parts.plan.windows
+        meeting = made(number if first is None else max(1, number // _FEWER))
+        first = first if first is None or windows.calendar else first - windows.width
+        Recent(meeting, parts.store, parts.days, first, parts.spurned).meet(parts.ranges, progress)
         return meeting
     meeting = made(number)
     for partition, (timeline, rows) in parts.each("meeting", parts.read, progress):

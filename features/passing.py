@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["alone", "passing_store"]
 
 _MARK = ".events-of-"
-_EVENT_BYTES = 48  # of an event on disk, roughly: what is missing shows before anything is written
+_EVENT_BYTES = 56  # of an event on disk, roughly: what is missing shows before anything is written
 
 
 @contextmanager

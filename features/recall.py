@@ -1,4 +1,4 @@
-"""From a partition's segments on disk back to columns, and to a timeline."""
+"""From segments on disk back to columns, and to a timeline."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .roles import Roles
+    from .segments import Segments
     from .whole import Whole
 
 __all__ = ["CLASH", "Rows", "admitted", "arrivals_of", "rows_of", "stored_columns"]
 
 CLASH = "id used again by a different event"
-_NO_BITS, _ALL = np.empty(0, np.uint8), np.empty(0, np.uint32)
+_ALL = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def stored_columns(roles: Roles) -> dict[str, pa.DataType]:
 
 
 def rows_of(
-    segments: Iterable[tuple[pa.RecordBatch, int]],
+    segments: Iterable[tuple[Segments, int]],
     columns: Mapping[str, pa.DataType],
     entities: pa.Array | None = None,
 ) -> Rows:
@@ -77,8 +78,8 @@ def rows_of(
 
     Parameters
     ----------
-    segments : iterable of (pyarrow.RecordBatch, int)
-        Each with what is added to its rows to make them rows of all that came.
+    segments : iterable of (Segments, int)
+        Each file's with what is added to its rows to make them rows of all that came.
     columns : mapping of str to pyarrow.DataType
         What to look for, see :func:`stored_columns`; whether a time came without a zone is looked for anyway.
     entities : pyarrow.Array of text, optional
@@ -93,25 +94,25 @@ def rows_of(
     codes, plain, ids = {}, {}, []
     for name, seen in texts.items():
         column = np.empty(total, np.int32)
-        for segment, _, rows, here in pieces:
-            values = segment.column(name)
+        for there, _, rows, here in pieces:
+            text = there.text(name)
             look_up = seen.find if name == ENTITY and entities is not None else seen.learn
-            _rename(column[here], *_indices(values), look_up(values.dictionary), rows)
+            _rename(column[here], text.codes, (there.first, text.first), look_up(text.values), rows)
         codes[name] = Codes(column, seen.values, {"keys": seen.keys})
     for name, kind in numbers.items():
         plain[name] = np.empty(total, kind)
-        for segment, first, rows, here in pieces:
-            values = segment.column(name).to_numpy()
+        for there, first, rows, here in pieces:
+            values = there.plain(name).to_numpy()
             plain[name][here] = values if rows is _ALL else picked(values, rows)
             if name == ROW:
                 plain[name][here] += first
     plain[BARE] = np.zeros(total, np.bool_)
-    for segment, _, rows, here in pieces:
-        if BARE in segment.schema.names:
-            values = segment.column(BARE).to_numpy(zero_copy_only=False)
+    for there, _, rows, here in pieces:
+        if BARE in there:
+            values = there.plain(BARE).to_numpy(zero_copy_only=False)
             plain[BARE][here] = values if rows is _ALL else values[rows]
         if ID in columns:
-            ids.append(segment.column(ID) if rows is _ALL else segment.column(ID).take(pa.array(rows)))
+            ids.append(there.plain(ID) if rows is _ALL else there.plain(ID).take(pa.array(rows)))
     return Rows(codes, plain, _ids(ids) if ID in columns else None)
 
 
@@ -170,48 +171,53 @@ def admitted(
     return (~out if out.any() else None), dropped
 
 
-def _indices(column: pa.DictionaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
-    """The positions in the dictionary, the bits that say which are there (none if all are), and where these begin."""
-    indices = column.indices
-    valid, data = indices.buffers()
-    lo, hi = indices.offset, indices.offset + len(indices)
-    bits = _NO_BITS if valid is None or not indices.null_count else np.frombuffer(valid, np.uint8)
-    return np.frombuffer(data, np.int32)[lo:hi] if hi > lo else np.empty(0, np.int32), bits, lo
-
-
-def _those(who: pa.DictionaryArray, wanted: Vocabulary) -> NDArray[np.uint32]:
-    """The rows of wanted entities."""
-    return np.flatnonzero((wanted.find(who.dictionary) >= 0)[who.indices.to_numpy()]).astype(np.uint32)
-
-
 def _pieces(
-    held: Sequence[tuple[pa.RecordBatch, int]], wanted: Vocabulary | None
-) -> tuple[list[tuple[pa.RecordBatch, int, NDArray[np.uint32], slice]], int]:
-    """Each segment with what is added to its rows, which of them come, and where to; and how many come in all."""
+    held: Sequence[tuple[Segments, int]], wanted: Vocabulary | None
+) -> tuple[list[tuple[Segments, int, NDArray[np.uint32], slice]], int]:
+    """Each file's segments with what is added to their rows, which come, and where to; and how many come in all."""
     pieces, total = [], 0
-    for segment, first in held:
-        rows = _ALL if wanted is None else _those(segment.column(ENTITY), wanted)
-        size = len(segment) if wanted is None else len(rows)
-        pieces.append((segment, first, rows, slice(total, total + size)))
+    for there, first in held:
+        rows, size = _ALL, len(there)
+        if wanted is not None:
+            who = there.text(ENTITY)
+            rows = _chosen(who.codes, (there.first, who.first), wanted.find(who.values) >= 0)
+            size = len(rows)
+        pieces.append((there, first, rows, slice(total, total + size)))
         total += size
     return pieces, total
 
 
+# Of both kernels the second argument's pair is where each segment's events and its values begin.
+@kernel
+def _chosen(
+    codes: NDArray[np.int32], first: tuple[NDArray[np.int32], NDArray[np.int32]], wanted: NDArray[np.bool_]
+) -> NDArray[np.uint32]:
+    """The rows whose value, which all have, is wanted."""
+    events, values = first
+    rows, n = np.empty(len(codes), np.uint32), 0
+    for s in range(len(events) - 1):
+        for i in range(events[s], events[s + 1]):
+            rows[n] = i
+            n += wanted[values[s] + codes[i]]
+    return rows[:n].copy()
+
+
 @kernel
 def _rename(
+    renamed: NDArray[np.int32],
     codes: NDArray[np.int32],
-    indices: NDArray[np.int32],
-    bits: NDArray[np.uint8],
-    begin: int,
+    first: tuple[NDArray[np.int32], NDArray[np.int32]],
     numbers: NDArray[np.int32],
     rows: NDArray[np.uint32],
 ) -> None:
-    """Fill in the number of the value of each row, or of the given ones, -1 where it has none."""
-    every = len(rows) == 0
-    for i in range(len(codes)):
+    """Fill in the number of the value of each row, or of the given ones, which rise; -1 where it has none."""
+    events, values = first
+    every, s = len(rows) == 0, 0
+    for i in range(len(renamed)):
         row = np.int64(i) if every else np.int64(rows[i])
-        there = len(bits) == 0 or (bits[(begin + row) >> 3] >> ((begin + row) & 7)) & 1
-        codes[i] = numbers[indices[row]] if there else -1
+        while row >= events[s + 1]:
+            s += 1
+        renamed[i] = numbers[values[s] + codes[row]] if codes[row] >= 0 else -1
 
 
 def _ids(pieces: Sequence[pa.Array]) -> pa.ChunkedArray:

@@ -1,10 +1,10 @@
-"""Where entities meet of late: the notes of the latest events, from what little of the horizon tells them.
+"""Where entities meet, as far as it is only asked who was there: no timeline is made, and few columns are read.
 
-Windows of a new day ask for the notes of that day's events and of no others. Who else was at a value is told by the
-events there; and where it is only asked who was there within a span, each entity's last event before the day tells as
-much as all that it did there before. So of the horizon the columns that matter are read, the events at values of the
-day's are taken, the last of each entity and value alone, and those meet (:mod:`~peculiar.features.meeting`): a small
-part of all. Known trouble is counted event by event, so a plan that knows risk has to look at all of them.
+Who else was at a value is told by the events there. Windows of a new day ask for the notes of that day's events and of
+no others; and each entity's last event before the day tells as much as all that it did there before. So the events at
+values of the day's are taken, before the day the last of each entity and value alone, and those meet
+(:mod:`~peculiar.features.meeting`): a small part of all. Without a day all events meet. Known trouble is counted event
+by event and comes from elsewhere, so a plan that knows risk has to bring whole timelines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 from . import columns as col
 from .ahead import ahead
 from .exchange import NEVER
-from .kernels import counted_out, kernel
+from .kernels import kernel
 from .recall import admitted
 from .segments import AT, ENTITY, ROW
-from .timeline import time_order
+from .texts import Vocabulary
+from .timeline import histories
 from .visits import NOBODY, events_by_part, meeting_places
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from .meeting import Meeting
     from .plan import FeaturePlan
     from .store import EventStore
-    from .texts import Vocabulary
 
 __all__ = ["Recent", "told_by_last_visits"]
+
+_EVER = int(np.iinfo(np.int64).min)
 
 
 def told_by_last_visits(plan: FeaturePlan) -> bool:
@@ -57,7 +59,7 @@ def told_by_last_visits(plan: FeaturePlan) -> bool:
 
 @dataclass(eq=False)
 class Recent:
-    """What is noted on the latest events of a store.
+    """What is noted on the events of a store, or on the latest of them.
 
     Attributes
     ----------
@@ -66,8 +68,8 @@ class Recent:
     store : EventStore
     days : pair of date or None
         Events of ``[since, until)`` alone.
-    since : int
-        The first instant of those that are noted on, microseconds since 1970 UTC.
+    since : int or None
+        The first instant of those that are noted on, microseconds since 1970 UTC; None for all.
     spurned : int64 array
         Rows whose ids are other events'.
     """
@@ -75,41 +77,54 @@ class Recent:
     meeting: Meeting
     store: EventStore
     days: tuple[date | None, date | None]
-    since: int
+    since: int | None
     spurned: NDArray[np.int64]
 
-    def meet(self, partitions: Iterable[int], progress: Callable[[str, float], None] | None = None) -> None:
-        """Go through the horizon and note what the latest events see; partitions come in rising order."""
-        numbers = list(partitions)
-        latest = range(self.store.partitions), col.day_at(self.since, self.meeting.zone), self.days[1]
-        touched = {name: self.store.touched(*latest, name) for name in meeting_places(self.meeting.plan)}
-        for partition, (rows, told) in ahead(partial(self._telling, touched=touched), numbers, most=2):
-            self.meeting.expect(partition, rows)
+    def meet(self, partitions: Iterable[range], progress: Callable[[str, float], None] | None = None) -> None:
+        """Go through the horizon and note what the events see.
+
+        Parameters
+        ----------
+        partitions : iterable of range
+            Those that are looked at in one go, in rising order.
+        progress : callable, optional
+        """
+        touched = {name: self._touched(name) for name in meeting_places(self.meeting.plan)}
+        for numbers, (rows, told) in ahead(partial(self._telling, touched=touched), list(partitions), most=2):
+            self.meeting.expect(numbers, rows)
             for name, number, events in told:
                 self.meeting.hand_over(name, number, events)
             if progress:
-                progress("meeting", (partition + 1) / self.store.partitions)
+                progress("meeting", numbers.stop / self.store.partitions)
         self.meeting.meet()
 
+    def _touched(self, name: str) -> Vocabulary:
+        """The values of a dimension that events are told of; none if it is all of them."""
+        if self.since is None:
+            return Vocabulary()
+        first = col.day_at(self.since, self.meeting.zone)
+        return self.store.touched(range(self.store.partitions), first, self.days[1], name)
+
     def _telling(
-        self, partition: int, touched: dict[str, Vocabulary]
+        self, numbers: range, touched: dict[str, Vocabulary]
     ) -> tuple[NDArray[np.int64], list[tuple[str, int, NDArray[np.void]]]]:
-        """The rows of a partition's latest events, and what tells their notes, by dimension and part of it."""
+        """The rows of the events that are told something, and what tells their notes, by dimension and part of it."""
         wanted = [f"d:{name}" for name in touched]
-        rows = self.store.raw(partition, *self.days, columns=(ENTITY, AT, ROW, *wanted))
+        since = _EVER if self.since is None else self.since
+        rows = self.store.raw(numbers, *self.days, columns=(ENTITY, AT, ROW, *wanted))
         kept = admitted(rows, self.store.manifest.whole, self.spurned)[0]
         who, at = rows.codes[ENTITY], rows.plain[AT]
-        recent = np.flatnonzero(at >= self.since if kept is None else kept & (at >= self.since))
+        recent = np.flatnonzero(at >= since if kept is None else kept & (at >= since))
         place = np.full(len(rows), NOBODY, np.uint32)
         place[recent] = np.arange(len(recent))
-        visits = counted_out(who.codes, time_order(at, kept), len(who.values))
+        visits = histories(who, at, kept)
         columns = who.codes, at, np.full(len(rows), NEVER), place
         told = []
         for name, values in touched.items():
             codes = rows.codes[f"d:{name}"]
             there = np.append(values.find(codes.values) >= 0, False)  # the last is that of null
-            chosen = _telling(codes.codes, at, visits, there, self.since)
-            for number, events in events_by_part(codes, columns, chosen, partition, self.meeting.parts):
+            chosen = _telling(codes.codes, at, visits, there, since)
+            for number, events in events_by_part(codes, columns, chosen, numbers.start, self.meeting.parts):
                 told.append((name, number, events))
         return rows.row[recent], told
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -34,19 +34,20 @@ from .events import DataReport
 from .holdings import Manifest, Stored, StoreError
 from .output import beside, parquet_bytes
 from .recall import Rows, admitted, arrivals_of, rows_of, stored_columns
-from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Piece, offsets_of, read_segments, segment_file
+from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Piece, read_segments, segment_file
 from .sources import expected_rows, in_pieces, signature
 from .texts import Vocabulary
 from .timeline import sort_events
 from .whole import Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from .events import EventLog
     from .roles import Roles
+    from .segments import Segments
     from .timeline import Timeline
 
 __all__ = ["EventStore", "delivery", "is_store"]
@@ -80,7 +81,6 @@ class EventStore:
 
     folder: Path
     manifest: Manifest
-    _known: dict[str, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def create(cls, folder: Path, roles: Roles, *, partitions: int) -> EventStore:
@@ -136,7 +136,7 @@ class EventStore:
     @cached_property
     def filled(self) -> list[int]:
         """The partitions that have an event."""
-        sizes = [np.diff(self._offsets(file, range(self.partitions))) for file in self.manifest.files]
+        sizes = [np.diff(there.first) for there, _ in self.segments(range(self.partitions))]
         return np.flatnonzero(np.any(sizes, axis=0)).tolist() if sizes else []
 
     def days(self) -> list[date]:
@@ -264,8 +264,7 @@ class EventStore:
         """
         there = stored_columns(self.manifest.roles)
         wanted = there if columns is None else {name: there[name] for name in columns}
-        needed = {*wanted, BARE, *(() if entities is None else (ENTITY,))}
-        return rows_of(self.segments(partition, since, until, needed), wanted, entities)
+        return rows_of(self.segments(partition, since, until), wanted, entities)
 
     def only(self, files: Iterable[Stored]) -> EventStore:
         """The same store as if it had some of its files alone."""
@@ -273,24 +272,26 @@ class EventStore:
 
     def touched(self, partition: int | range, since: date | None, until: date | None, name: str) -> Vocabulary:
         """The values of a dimension in the events of some days ``[since, until)``."""
-        column, found = f"d:{name}", Vocabulary()
-        for segment, _ in self.segments(partition, since, until, {column}):
-            found.learn(segment.column(column).dictionary)
+        found = Vocabulary()
+        for there, _ in self.segments(partition, since, until):
+            found.learn(there.values(f"d:{name}"))
         return found
 
     def touching(self, day: date, name: str, values: Vocabulary) -> pa.Array:
         """The entities that have events at some values of a dimension on a day."""
-        column, found = f"d:{name}", Vocabulary()
-        for segment, _ in self.segments(range(self.partitions), day, day + timedelta(days=1), {ENTITY, column}):
-            there = pa.array(values.find(segment.column(column).dictionary) >= 0).take(segment.column(column).indices)
-            found.learn(segment.column(ENTITY).filter(there).dictionary_decode().unique())
+        found = Vocabulary()
+        for number in self.filled:
+            there = self.raw(number, day, day + timedelta(days=1), columns=(ENTITY, f"d:{name}"))
+            codes, who = there.codes[f"d:{name}"], there.codes[ENTITY]
+            at = np.append(values.find(codes.values) >= 0, False)[codes.codes]  # the last is that of null
+            found.learn(who.values.take(pa.array(np.unique(who.codes[at]))))
         return found.values
 
     def active(self, partition: int | range, since: date | None, until: date | None) -> pa.Array:
         """The entities of a partition that have events on some days ``[since, until)``, in no order that matters."""
         found = Vocabulary()
-        for segment, _ in self.segments(partition, since, until, {ENTITY}):
-            found.learn(segment.column(ENTITY).dictionary)
+        for there, _ in self.segments(partition, since, until):
+            found.learn(there.values(ENTITY))
         return found.values
 
     def forget(self, before: date) -> EventStore:
@@ -319,28 +320,20 @@ class EventStore:
         """Remove the store from the disk."""
         shutil.rmtree(self.folder)
 
-    def _offsets(self, file: Stored, partition: int | range) -> NDArray[np.int64]:
-        """Where segments of a file begin and end; files never change, so each is asked once."""
-        if file.path not in self._known:
-            self._known[file.path] = offsets_of(self.folder / file.path)
-        numbers = range(partition, partition + 1) if isinstance(partition, int) else partition
-        return self._known[file.path][numbers.start : numbers.stop + 1]
-
     def _files(self, since: date | None, until: date | None) -> list[Stored]:
         first, last = (None if day is None else (day - _EPOCH).days for day in (since, until))
         held = self.manifest.files
         return [f for f in held if (first is None or f.day >= first) and (last is None or f.day < last)]
 
     def segments(
-        self, partition: int | range, since: date | None, until: date | None, columns: Collection[str] | None = None
-    ) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """What is stored of a partition, and what is added to its rows to make them rows of all that came.
+        self, partition: int | range, since: date | None = None, until: date | None = None
+    ) -> Iterator[tuple[Segments, int]]:
+        """What each file holds of some partitions, and what is added to its rows to make them rows of all that came.
 
         By day, within a day in the order of arrival: that of the source, where nothing else tells events apart.
         """
         for file in sorted(self._files(since, until), key=lambda file: file.day):
-            for segment in read_segments(self.folder / file.path, self._offsets(file, partition), columns):
-                yield segment, file.first
+            yield read_segments(self.folder / file.path, partition), file.first
 
 
 def is_store(place: object) -> bool:
@@ -366,7 +359,7 @@ def _with(store: EventStore, table: pa.Table, coming: tuple[str, int]) -> EventS
     """The store with one more piece."""
     manifest, roles = store.manifest, store.manifest.roles
     arrivals, door, times = arrive(table, roles, Whole(mixed=False))
-    raw: dict[str, Any] = {ROW: np.arange(len(table), dtype=np.int64)}
+    raw: dict[str, Any] = {ROW: np.arange(len(table), dtype=np.int32)}
     raw |= {} if roles.id is None else {ID: _plain(table[roles.id])}
     raw |= {BARE: np.full(len(table), times.assumed)} if times.text else {}
     day = col.to_wall(arrivals.at, roles.time_zone) // _DAY
@@ -393,7 +386,7 @@ def _with(store: EventStore, table: pa.Table, coming: tuple[str, int]) -> EventS
 
 
 def _file(store: EventStore, piece: Piece, number: int) -> Stored:
-    content, sha256 = segment_file(piece.segments(number))
+    content, sha256 = segment_file(piece.of_day(number))
     day = int(piece.days[number])
     path = f"day={_EPOCH + timedelta(days=day)}/{sha256[:32]}.events"
     rows = int(piece.ends[number, -1] - piece.ends[number, 0])

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["distinct_rows", "path_lengths", "see"]
 
-# Rows that go down a tree together. More of them share the cost of turning to the next question; a few hundred inputs
-# of so many rows still lie in a core's own cache. Measured: 512 and 1,024 alike, 256 a quarter slower.
-BLOCK = 1024
+# Rows that go down a tree together. More of them share the cost of turning to the next question, and of fetching the
+# quiet questions of a large forest, which it waits for. Measured, 300 trees over 265 inputs, microseconds a row:
+# 5.7 with 1,024 rows, 5.0 with 2,048, 4.35 with 4,096, 5.3 with 8,192; small forests do not mind.
+BLOCK = 4096
 PRIME = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, made odd: spreads neighbours far apart
 
 

@@ -66,10 +66,10 @@ def test_notes_that_are_missing_are_an_error(tmp_path):
     rows = np.arange(len(timeline)) + 1_000
     meeting.bring(0, timeline, rows)
     meeting.meet()
-    assert len(meeting.notes([0], rows)) > 0
-    meeting.expect(0, np.append(rows, 0))
+    assert len(meeting.notes(range(1), rows)) > 0
+    meeting.expect(range(1), np.append(rows, 0))
     with pytest.raises(StoreError, match="expected a note on each of"):
-        meeting.notes([0], rows)
+        meeting.notes(range(1), rows)
 
 
 def test_who_does_not_meet_needs_no_place():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from peculiar.features.columns import stable_hash
 from peculiar.features.events import EventLog
 from peculiar.features.holdings import StoreError
-from peculiar.features.segments import offsets_of, partition_of, read_segments
+from peculiar.features.segments import partition_of, read_segments
 from peculiar.features.store import EventStore
 
 
@@ -118,13 +118,41 @@ def test_a_file_holds_each_partition_by_itself(tmp_path):
     """A segment has the values of its own events only."""
     store = made(tmp_path / "store", [event for n in range(40) for event in events_of(f"u{n}", "2025-03-01")], rows=100)
     path = store.folder / store.manifest.files[0].path
-    offsets = offsets_of(path)
     for number in range(4):
-        [segment] = read_segments(path, offsets[number : number + 2])
-        names = segment["entity"].dictionary
-        assert sorted(names.to_pylist()) == sorted(set(segment["entity"].to_pylist()))
+        there = read_segments(path, number)
+        names = there.text("entity").values
+        assert sorted(names.to_pylist()) == sorted(set(names.to_pylist()))
+        assert np.unique(there.text("entity").codes).tolist() == list(range(len(names)))
         assert (partition_of(stable_hash(names), 4) == number).all()
-    assert sum(len(table) for table in read_segments(path, offsets)) == 40
+    assert len(read_segments(path, range(4))) == 40
+
+
+@pytest.mark.parametrize(("values", "width"), [(100, 1), (200, 2), (40_000, 4)])
+def test_text_takes_as_few_bytes_as_its_values_need(tmp_path, values, width):
+    """However many values a segment has, each event has its own, and none where it had none."""
+    at = instant("2025-03-01T10:00")
+    events = [Event("ann", at + n, f"id-{n}", "pay", f"phone-{n}" if n else None, 1.0) for n in range(values)]
+    store = made(tmp_path / "store", events, partitions=2, rows=values)
+    file = read_segments(store.folder / store.manifest.files[0].path, range(2)).batch
+    names = [field.name for field in file.schema if pa.types.is_struct(field.type)]
+    widths = {name: file.column(name).field("codes").values.type.bit_width // 8 for name in names}
+    assert max(widths.values()) == width
+    assert min(widths.values()) == 1
+    assert sorted(map(str, rows_of(store))) == sorted(
+        map(str, contents(EventLog.open(table_of(events), full_roles()).read()[0]))
+    )
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    """What was cut off or is gone is named, with the way out."""
+    store = made(tmp_path / "store", events_of("ann", "2025-03-01"))
+    path = store.folder / store.manifest.files[0].path
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StoreError, match=r"expected events of a day, cannot read them .* make the store again"):
+        store.timeline(0)
+    path.unlink()
+    with pytest.raises(StoreError, match="make the store again"):
+        store.timeline(0)
 
 
 @pytest.mark.parametrize("partitions", [0, 3, 8192])
