@@ -62,7 +62,7 @@ def measure(
     shutil.rmtree(told, ignore_errors=True)
     told.mkdir()
     with _session(cores, memory, told) as spark:
-        _score(spark, model, written(folder, _FEW), folder / "spark-few")
+        _score(spark, model, written(folder, _FEW), folder / "spark-few", buckets=4 * cores)  # some for each worker
         log, began, start = written(folder, events), time.time(), time.perf_counter()
         _score(spark, model, log, folder / "spark-scores")
         seconds = time.perf_counter() - start
@@ -115,11 +115,11 @@ def _task(told: dict[str, Any]) -> tuple[int, float, int]:
     return int(told["Stage ID"]), told["Task Info"]["Launch Time"] / 1000.0, int(size)
 
 
-def _score(spark: SparkSession, model: Model, log: Path, out: Path) -> None:
+def _score(spark: SparkSession, model: Model, log: Path, out: Path, *, buckets: int | None = None) -> None:
     from ..features.spark import SparkEvents
     from ..serving.spark import score_frame
 
-    with SparkEvents.over(spark.read.parquet(str(log)), model.plan) as events:
+    with SparkEvents.over(spark.read.parquet(str(log)), model.plan, buckets=buckets) as events:
         score_frame(model, events).write.mode("overwrite").parquet(str(out))
 
 

@@ -18,11 +18,13 @@ import pyarrow as pa
 
 from .door import arrive, by_name
 from .events import DataReport
+from .kernels import counted_out
 from .noting import TOLD, put_back
 from .output import vector_table, with_events
 from .partitions import in_parts
 from .population import Population
 from .recall import CLASH
+from .repeated import Named
 from .timeline import sort_events
 from .visits import handed_over, troubles_of
 
@@ -38,7 +40,20 @@ if TYPE_CHECKING:
     from .vectors import Vectors
     from .whole import Whole
 
-__all__ = ["Bucket", "Building", "Gate", "Handing", "Learning", "Rejecting", "Reporting", "built", "population_of"]
+__all__ = [
+    "HANDED",
+    "Bucket",
+    "Building",
+    "Gate",
+    "Handing",
+    "Learning",
+    "Rejecting",
+    "Reporting",
+    "built",
+    "named",
+    "population_of",
+    "with_last_id",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,21 +214,52 @@ class Rejecting:
 
 @dataclass(frozen=True)
 class Handing:
-    """What others have to know of a bucket's events: columns ``dimension``, ``part``, ``bucket``, ``events``."""
+    """What others have to know of a bucket's events, as bytes for each part of where they are brought together.
+
+    Attributes
+    ----------
+    plan : FeaturePlan
+    parts : int
+        How many parts of each meeting place there are, and of all ids.
+    ids : str or None
+        The column of ids, if they may be used again.
+    """
 
     plan: FeaturePlan
     parts: int
+    ids: str | None
 
     def __call__(self, bucket: Bucket) -> pa.Table:
-        """A row for each part of each meeting place; those without a dimension are known trouble."""
-        rows: list[dict[str, Any]] = [
-            {"dimension": name, "part": part, "bucket": bucket.number, "events": events.tobytes()}
+        """A row for each part of each meeting place, for known trouble, and for each part of the ids."""
+        rows = [
+            _handed(EVENTS, name, part, bucket, events)
             for name, part, events in handed_over(self.plan, bucket.number, bucket.timeline, self.parts)
         ]
         troubles = troubles_of(bucket.number, bucket.timeline)
         if self.plan.risky and len(troubles):
-            rows.append({"dimension": None, "part": 0, "bucket": bucket.number, "events": troubles.tobytes()})
+            rows.append(_handed(TROUBLES, None, 0, bucket, troubles))
+        if self.ids is not None:
+            keys = named(bucket, self.ids).keys
+            part = (keys % np.uint64(self.parts)).astype(np.int64)
+            order, first = counted_out(part, np.arange(len(keys), dtype=np.uint32), self.parts)
+            for number in np.flatnonzero(np.diff(first)).tolist():
+                own = keys[order[first[number] : first[number + 1]]]
+                rows.append(_handed(IDS, None, number, bucket, own))
         return pa.Table.from_pylist(rows, HANDED)
 
 
-HANDED = pa.schema({"dimension": pa.string(), "part": pa.int64(), "bucket": pa.int64(), "events": pa.binary()})
+def named(bucket: Bucket, column: str) -> Named:
+    """The events of a bucket that have an id in a column."""
+    there = bucket.raw[column].is_valid().to_numpy()
+    return Named(bucket.timeline, there[bucket.timeline.row], np.arange(len(bucket.timeline)))
+
+
+EVENTS, TROUBLES, IDS = "events", "troubles", "ids"
+HANDED = pa.schema(
+    {"what": pa.string(), "dimension": pa.string(), "part": pa.int64(), "bucket": pa.int64(), "content": pa.binary()}
+)
+
+
+def _handed(what: str, dimension: str | None, part: int, bucket: Bucket, content: NDArray[Any]) -> dict[str, Any]:
+    plain = {"what": what, "dimension": dimension, "part": part, "bucket": bucket.number}
+    return plain | {"content": content.tobytes()}

@@ -129,8 +129,8 @@ class Meeting:
         asked, notes = np.concatenate(own), {name: np.concatenate(each) for name, each in told.items()}
         if np.array_equal(asked, rows):
             return notes
-        place = _among(asked, rows)
-        return {name: _spread(note, place) for name, note in notes.items()}
+        at = _among(asked, rows)
+        return {name: _spread(note, at) for name, note in notes.items()}
 
     def _annotated(
         self, held: dict[str, list[NDArray[np.void]]], troubles: NDArray[np.void], place: tuple[str, int]

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from ..errors import ConfigError
-from .buckets import Building, Gate, Learning, Rejecting, Reporting
+from .buckets import HANDED, Building, Gate, Handing, Learning, Rejecting, Reporting
 from .events import DataReport, nothing_fit
 from .fitting import fit_passes
+from .packed import unpacked
 from .plan import FeaturePlan
 from .population import Population
-from .spark_log import BUCKET, checked, heavy_entities, sample_of, split, types_of, whole_of
+from .spark_log import checked, heavy_entities, sample_of, split, types_of, whole_of
 from .spark_meeting import met, spurned_ids
 from .visits import meeting_places
 
@@ -61,7 +62,7 @@ class SparkEvents:
     Attributes
     ----------
     frame : pyspark.sql.DataFrame
-        The rows, those of a bucket together.
+        The rows in packed pieces, those of a bucket together: columns ``bucket`` and ``content``.
     gate : Gate
         What a worker has to know of the others.
     buckets : int
@@ -136,12 +137,20 @@ class SparkEvents:
         buckets = buckets or -(-_rows(whole) // _BUCKET_EVENTS) or 1
         kept = [_kept(split(frame, roles, buckets, heavy), keep)]
         made = cls(kept[0], Gate(plan, whole, until, noted), buckets, types_of(frame), heavy)
+        meet, ids = bool(meeting_places(plan)), None if unique_ids else roles.id
+        handing = Handing(plan, -(-_rows(whole) // _PART_EVENTS) or 1, ids)
         try:
-            if roles.id is not None and not unique_ids:
-                made = replace(made, gate=replace(made.gate, spurned=spurned_ids(made)))
-            if meeting_places(plan):
-                kept.append(_kept(met(made, -(-_rows(whole) // _PART_EVENTS) or 1), keep))
-                made = replace(made, told=kept[1])
+            if meet or ids is not None:
+                handed = made.each(handing, HANDED, met=False)
+                if meet and keep:
+                    kept.append(_kept(handed, keep))
+                spurned = {} if ids is None else spurned_ids(made, handed)
+                if spurned:  # whose events nobody is to see
+                    made = replace(made, gate=replace(made.gate, spurned=spurned))
+                    handed = made.each(replace(handing, ids=None), HANDED, met=False)
+                if meet:
+                    kept.append(_kept(met(made, handed), keep))
+                    made = replace(made, told=kept[-1])
             yield made
         finally:
             for each in kept if keep else ():
@@ -162,16 +171,17 @@ class SparkEvents:
         """
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        gate, kind = self.gate, from_arrow_schema(schema, prefer_timestamp_ntz=False)
+        gate, columns, kind = self.gate, self.columns, from_arrow_schema(schema, prefer_timestamp_ntz=False)
 
-        def alone(key: tuple[Any, ...], events: pa.Table) -> pa.Table:
-            bucket = gate.admit(key[0].as_py(), events)
+        def alone(key: tuple[Any, ...], pieces: pa.Table) -> pa.Table:
+            bucket = gate.admit(key[0].as_py(), unpacked(pieces["content"], columns))
             return _done(work, gate.met(bucket, None) if met else bucket, schema)
 
-        def among_others(key: tuple[Any, ...], events: pa.Table, told: pa.Table) -> pa.Table:
-            return _done(work, gate.met(gate.admit(key[0].as_py(), events), told), schema)
+        def among_others(key: tuple[Any, ...], pieces: pa.Table, told: pa.Table) -> pa.Table:
+            bucket = gate.admit(key[0].as_py(), unpacked(pieces["content"], columns))
+            return _done(work, gate.met(bucket, told), schema)
 
-        groups = self.frame.groupBy(BUCKET)
+        groups = self.frame.groupBy("bucket")
         if met and self.told is not None:
             return groups.cogroup(self.told.groupBy("bucket")).applyInArrow(among_others, kind)
         return groups.applyInArrow(alone, kind)

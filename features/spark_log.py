@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from . import columns as col
+from .packed import PACKED, Packing
 from .segments import partition_of
 from .whole import Whole
 
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from .roles import Roles
 
-__all__ = ["BUCKET", "checked", "heavy_entities", "sample_of", "split", "types_of", "whole_of"]
-
-BUCKET = "peculiar_bucket"
+__all__ = ["checked", "heavy_entities", "sample_of", "split", "types_of", "whole_of"]
 
 
 def checked(frame: DataFrame, roles: Roles) -> DataFrame:
@@ -60,17 +59,15 @@ def heavy_entities(frame: DataFrame, roles: Roles, most: int) -> dict[object, in
 
 
 def split(frame: DataFrame, roles: Roles, buckets: int, heavy: Mapping[object, int]) -> DataFrame:
-    """The rows of all entities but the heavy ones, those of a bucket together.
-
-    Rows without an entity are told apart by their time, or those of a careless log would all be in one bucket.
-    """
+    """The rows of all entities but the heavy ones, packed, with those of a bucket together: see :mod:`.packed`."""
     from pyspark.sql import functions as fn
+    from pyspark.sql.pandas.types import from_arrow_schema
 
-    entity, at = _column(roles.entity), _column(roles.at)
     if heavy:
+        entity = _column(roles.entity)
         frame = frame.where(entity.isNull() | ~entity.isin(list(heavy)))
-    key = fn.xxhash64(fn.coalesce(entity.cast("string"), at.cast("string")))
-    return frame.withColumn(BUCKET, fn.pmod(key, fn.lit(buckets)).cast("long")).repartition(buckets, BUCKET)
+    packing = Packing(roles, buckets, types_of(frame))
+    return frame.mapInArrow(packing.among, from_arrow_schema(PACKED)).repartition(buckets, fn.col("bucket"))
 
 
 def sample_of(frame: DataFrame, roles: Roles, parts: int) -> pa.Table:

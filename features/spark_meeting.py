@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import SchemaError
-from .buckets import HANDED, Handing
+from .buckets import EVENTS, IDS, TROUBLES, named
 from .noting import noted_there
-from .repeated import Named, later_ones, witnesses
+from .repeated import later_ones, witnesses
 from .visits import EVENT
 
 if TYPE_CHECKING:
@@ -34,16 +34,6 @@ _WITNESSES = pa.schema(dict.fromkeys(("key", "at", "who", "content", "place", "b
 _MOST_SUSPECTS = 1_000_000
 
 
-@dataclass(frozen=True)
-class _Naming:
-    """The keys of a bucket's ids, each once."""
-
-    column: str
-
-    def __call__(self, bucket: Bucket) -> pa.Table:
-        return pa.table({"key": _named(bucket, self.column).keys.view(np.int64)})
-
-
 @dataclass(frozen=True, eq=False)
 class _Witnessing:
     """What decides who keeps an id, of the events in question."""
@@ -52,18 +42,20 @@ class _Witnessing:
     suspects: NDArray[np.uint64]
 
     def __call__(self, bucket: Bucket) -> pa.Table:
-        found = witnesses(_named(bucket, self.column), self.suspects)
+        found = witnesses(named(bucket, self.column), self.suspects)
         columns = [column.view(np.int64) for column in found]
         return pa.table([*columns, np.full(len(columns[0]), bucket.number)], names=_WITNESSES.names)
 
 
-def spurned_ids(events: SparkEvents) -> dict[int, NDArray[np.int64]]:
+def spurned_ids(events: SparkEvents, handed: DataFrame) -> dict[int, NDArray[np.int64]]:
     """Places in the timeline of each bucket whose ids events of other buckets have; the earliest keeps its id.
 
     Parameters
     ----------
     events : SparkEvents
-        Of which nothing is known yet.
+        Of whose ids nothing is known yet.
+    handed : pyspark.sql.DataFrame
+        What :class:`~peculiar.features.buckets.Handing` makes of them.
 
     Raises
     ------
@@ -71,10 +63,9 @@ def spurned_ids(events: SparkEvents) -> dict[int, NDArray[np.int64]]:
         If a million ids or more are used by several entities.
     """
     column = events.plan.roles.id
-    if column is None:
-        return {}
-    named = events.each(_Naming(column), _KEYS, met=False).groupBy("key").count()
-    found = named.where("count > 1").select("key").limit(_MOST_SUSPECTS).toArrow()
+    assert column is not None
+    again = handed.where(f"what = '{IDS}'").groupBy("part").applyInArrow(_again, "key long")
+    found = again.limit(_MOST_SUSPECTS).toArrow()
     if not len(found):
         return {}
     if len(found) == _MOST_SUSPECTS:
@@ -90,25 +81,30 @@ def spurned_ids(events: SparkEvents) -> dict[int, NDArray[np.int64]]:
     return {number: place[later[bucket[later] == number]] for number in np.unique(bucket[later]).tolist()}
 
 
-def met(events: SparkEvents, parts: int) -> DataFrame:
+def _again(handed: pa.Table) -> pa.Table:
+    """The ids of a part that several buckets have; in each bucket they come once."""
+    keys = np.sort(np.concatenate([np.frombuffer(piece.as_buffer(), np.int64) for piece in handed["content"]]))
+    return pa.table({"key": np.unique(keys[1:][keys[1:] == keys[:-1]])}, _KEYS)
+
+
+def met(events: SparkEvents, handed: DataFrame) -> DataFrame:
     """What the families note on the events of each bucket: columns ``bucket``, ``note``, ``told``.
 
     Parameters
     ----------
     events : SparkEvents
-    parts : int
-        How many parts a meeting place is cut into; the notes do not depend on it.
+    handed : pyspark.sql.DataFrame
+        What :class:`~peculiar.features.buckets.Handing` makes of them; in how many parts does not show.
     """
-    handed = events.each(Handing(events.plan, parts), HANDED, met=False)
     troubles = np.empty(0, EVENT)
     if events.plan.risky and events.gate.noted is not None:
-        troubles = _troubles(handed.where("dimension IS NULL").toArrow())
+        troubles = _troubles(handed.where(f"what = '{TROUBLES}'").toArrow())
     work = _Telling(events.plan, troubles)
 
     def tell(key: tuple[Any, ...], handed: pa.Table) -> pa.Table:
         return work(key[0].as_py(), handed)
 
-    groups = handed.where("dimension IS NOT NULL").groupBy("dimension", "part")
+    groups = handed.where(f"what = '{EVENTS}'").groupBy("dimension", "part")
     return groups.applyInArrow(tell, "bucket long, note string, told binary")
 
 
@@ -121,18 +117,13 @@ class _Telling:
 
     def __call__(self, name: str, handed: pa.Table) -> pa.Table:
         # Within a bucket events are in order already, and buckets number who is in them.
-        contents = handed.sort_by("bucket")["events"].to_pylist()
-        events = np.concatenate([np.frombuffer(content, EVENT) for content in contents])
+        contents = handed.sort_by("bucket")["content"]
+        events = np.concatenate([np.frombuffer(content.as_buffer(), EVENT) for content in contents])
         told = noted_there(self.plan, name, events, self.troubles, zone=self.plan.roles.time_zone)
         rows = [{"bucket": bucket, "note": note, "told": notes.tobytes()} for bucket, note, notes in told]
         return pa.Table.from_pylist(rows, _TOLD)
 
 
 def _troubles(table: pa.Table) -> NDArray[np.void]:
-    found = [np.frombuffer(content, EVENT) for content in table.sort_by("bucket")["events"].to_pylist()]
+    found = [np.frombuffer(content.as_buffer(), EVENT) for content in table.sort_by("bucket")["content"]]
     return np.concatenate([*found, np.empty(0, EVENT)])
-
-
-def _named(bucket: Bucket, column: str) -> Named:
-    there = bucket.raw[column].is_valid().to_numpy()
-    return Named(bucket.timeline, there[bucket.timeline.row], np.arange(len(bucket.timeline)))

@@ -81,6 +81,9 @@ class _Scoring:
     since: int | None
 
     def __call__(self, bucket: Bucket) -> pa.Table | None:
+        from numba import set_num_threads
+
+        set_num_threads(1)  # as vectors are built: a worker has a core to itself if it leaves its neighbours theirs
         model, tables, turn = self.model.unpacked(), [], 0
         parts = built(model.plan, model.population, bucket, since=self.since, most_bytes=_VECTOR_BYTES)
         for events, vectors in parts:
