@@ -19,7 +19,7 @@ import pyarrow as pa
 from .door import arrive, by_name
 from .events import DataReport
 from .kernels import counted_out
-from .noting import TOLD, put_back
+from .noting import TOLD, note_names, put_back
 from .output import vector_table, with_events
 from .partitions import in_parts
 from .population import Population
@@ -128,7 +128,9 @@ class Gate:
         if told is not None:
             for note, content in zip(told["note"].to_pylist(), told["told"].to_pylist(), strict=True):
                 arrays.setdefault(note, []).append(np.frombuffer(content, TOLD))
-        notes = put_back(((note, np.concatenate(rows)) for note, rows in arrays.items()), len(timeline))
+        kept = [(note, np.concatenate(rows)) for note, rows in arrays.items()]
+        names = () if told is None else note_names(self.plan, self.plan.roles.time_zone)
+        notes = put_back(kept, len(timeline), names)
         timeline = replace(timeline, notes={**timeline.notes, **notes})
         return replace(bucket, timeline=self.plan.annotated(timeline))
 

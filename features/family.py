@@ -294,7 +294,10 @@ class Annotator(Protocol):
     """
 
     def annotate(self, timeline: Timeline, shape: Shape, windows: WindowSpec) -> Mapping[str, NDArray[np.float32]]:
-        """One float32 number per event and name, from what had happened, and was known, before it."""
+        """One float32 number per event and name, from what had happened, and was known, before it.
+
+        Names do not depend on the events. What is noted at a dimension is null on events without a value there.
+        """
 
 
 @runtime_checkable

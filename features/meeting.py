@@ -9,15 +9,17 @@ is little, since from when on news can have come is told by trouble anywhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .ahead import ahead
+from .holdings import StoreError
 from .kernels import kernel
-from .noting import TOLD, noted_there, put_back
+from .noting import TOLD, note_names, noted_there, put_back
 from .visits import EVENT, handed_over, meeting_places, troubles_of
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Meeting:
     parts: int
     _asking: list[range] = field(default_factory=list)
     _held: dict[str, list[NDArray[np.void]]] = field(default_factory=dict)
+    _written: Counter[str] = field(default_factory=Counter)
     _troubles: list[NDArray[np.void]] = field(default_factory=list)
     _bytes: int = 0
 
@@ -95,7 +98,7 @@ class Meeting:
         held, self._held, self._bytes = self._held, {}, 0
         for _, told in ahead(partial(self._annotated, held, troubles), places, most=2):
             for partition, note, rows in told:
-                self._hold(f"told/{partition}/{_quoted(note)}.notes", rows)
+                self._hold(_notes(partition, note), rows)
         self._flush()
 
     def notes(self, partitions: range, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
@@ -115,7 +118,7 @@ class Meeting:
         Raises
         ------
         StoreError
-            If a partition was told less than it asked.
+            If what was written for a partition is not there.
         """
         own: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         told: dict[str, list[NDArray[np.float32]]] = {}
@@ -123,10 +126,11 @@ class Meeting:
             if asking.start < partitions.stop and partitions.start < asking.stop:
                 place = self.folder / f"told/{asking.start}"
                 own.append(np.load(place / _ROWS))
-                kept = ((_named(path.stem), np.fromfile(path, TOLD)) for path in sorted(place.glob("*.notes")))
-                for name, note in put_back(kept, len(own[-1])).items():
+                kept = [(name, self._read(_notes(asking.start, name), TOLD)) for name in self._names]
+                for name, note in put_back(kept, len(own[-1]), self._names).items():
                     told.setdefault(name, []).append(note)
-        asked, notes = np.concatenate(own), {name: np.concatenate(each) for name, each in told.items()}
+        nothing: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+        asked, notes = np.concatenate(own), {name: np.concatenate(told.get(name, nothing)) for name in self._names}
         if np.array_equal(asked, rows):
             return notes
         at = _among(asked, rows)
@@ -138,12 +142,9 @@ class Meeting:
         """What is noted at the values of a part of a dimension; its events are not needed any more then."""
         name, part = place
         called = f"{_quoted(name)}/{part}/events"
-        path, late = self._path(called), held.pop(called, [])
-        early = [np.fromfile(path, EVENT)] if path.exists() else []
-        path.unlink(missing_ok=True)
-        if not early and not late:
-            return []
-        return list(noted_there(self.plan, name, np.concatenate([*early, *late]), troubles, zone=self.zone))
+        events = np.concatenate([self._read(called, EVENT), *held.pop(called, [])])
+        self._path(called).unlink(missing_ok=True)
+        return list(noted_there(self.plan, name, events, troubles, zone=self.zone)) if len(events) else []
 
     def _hold(self, name: str, rows: NDArray[np.void]) -> None:
         if len(rows):
@@ -157,8 +158,23 @@ class Meeting:
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
-                np.concatenate(rows).tofile(file)
+                for each in rows:
+                    each.tofile(file)
+                    self._written[name] += len(each)
         self._held, self._bytes = {}, 0
+
+    def _read(self, name: str, kind: np.dtype[np.void]) -> NDArray[np.void]:
+        """What was written under a name, all of it."""
+        written = self._written[name]
+        rows = np.fromfile(self._path(name), kind) if written else np.empty(0, kind)
+        if len(rows) != written:
+            message = f"{self._path(name)}: expected {written:,} rows, found {len(rows):,}; start again"
+            raise StoreError(message)
+        return rows
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return note_names(self.plan, self.zone)
 
     def _path(self, name: str) -> Path:
         return self.folder / name
@@ -198,10 +214,10 @@ def _spread(note: NDArray[np.float32], place: NDArray[np.int64]) -> NDArray[np.f
     return found
 
 
+def _notes(partition: int, note: str) -> str:
+    return f"told/{partition}/{_quoted(note)}.notes"
+
+
 def _quoted(name: str) -> str:
     """The name of a note as that of a file: a column may be called anything."""
     return name.encode().hex()
-
-
-def _named(stem: str) -> str:
-    return bytes.fromhex(stem).decode()

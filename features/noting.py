@@ -15,7 +15,7 @@ from .family import Annotator
 from .holdings import StoreError
 from .kernels import kernel
 from .timeline import Timeline
-from .visits import NOBODY
+from .visits import EVENT, NOBODY, meeting_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .plan import FeaturePlan
 
-__all__ = ["TOLD", "noted_there", "put_back"]
+__all__ = ["TOLD", "note_names", "noted_there", "put_back"]
 
 TOLD = np.dtype([("place", "u4"), ("note", "f4")])
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -52,22 +52,37 @@ def noted_there(
     note : str
     told : array of ``TOLD``
     """
-    there, timeline = _at_one(plan, name), _timeline(name, events, troubles, zone)
-    notes: dict[str, NDArray[np.float32]] = {}
-    for family in there.families:
-        if isinstance(family, Annotator):
-            notes |= family.annotate(timeline, there.shape, there.windows)
-    partition = events["who"] >> 32
-    edges = np.append(np.flatnonzero(np.diff(partition, prepend=-1)), len(events))
+    notes = _notes_at(plan, name, _timeline(name, events, troubles, zone))
+    told = np.flatnonzero(events["place"] != NOBODY)
+    partition, place = events["who"][told] >> 32, events["place"][told]
+    edges = np.append(np.flatnonzero(np.diff(partition, prepend=-1)), len(told))
     for note, values in notes.items():
-        told = np.empty(len(events), TOLD)
-        told["place"], told["note"] = events["place"], values[: len(events)]
+        rows = np.empty(len(told), TOLD)
+        rows["place"], rows["note"] = place, values[told]
         for lo, hi in pairwise(edges.tolist()):
-            yield int(partition[lo]), note, told[lo:hi][events["place"][lo:hi] != NOBODY]
+            yield int(partition[lo]), note, rows[lo:hi]
 
 
-def put_back(told: Iterable[tuple[str, NDArray[np.void]]], events: int) -> dict[str, NDArray[np.float32]]:
-    """What was noted on the events of a partition, in the order of its timeline.
+def note_names(plan: FeaturePlan, zone: str) -> tuple[str, ...]:
+    """The notes that a plan's families make where entities meet.
+
+    Examples
+    --------
+    >>> from peculiar.features.plan import FeaturePlan
+    >>> from peculiar.features.roles import Roles
+    >>> roles = Roles(entity="user_id", at="ts", dimensions=("device",))
+    >>> note_names(FeaturePlan(roles, shared=("device",)), "UTC")
+    ('sharing.device.horizon', 'sharing.device.day')
+    """
+    nothing = np.empty(0, EVENT)
+    made = (_notes_at(plan, name, _timeline(name, nothing, nothing, zone)) for name in meeting_places(plan))
+    return tuple(note for notes in made for note in notes)
+
+
+def put_back(
+    told: Iterable[tuple[str, NDArray[np.void]]], events: int, names: tuple[str, ...]
+) -> dict[str, NDArray[np.float32]]:
+    """What was noted on the events of a partition, in the order of its timeline; null where nothing was.
 
     Parameters
     ----------
@@ -75,20 +90,31 @@ def put_back(told: Iterable[tuple[str, NDArray[np.void]]], events: int) -> dict[
         All of a note together.
     events : int
         How many the partition has.
+    names : tuple of str
+        Of all notes: of those that nothing was told of, too.
 
     Raises
     ------
     StoreError
-        If an event was told nothing, or twice.
+        If more was told than there are events.
     """
-    found = {}
+    found = {name: np.full(events, np.nan, np.float32) for name in names}
     for name, rows in told:
-        if len(rows) != events:
-            message = f"expected a note on each of {events:,} events, found {len(rows):,}; start again"
+        if len(rows) > events:
+            message = f"expected notes on {events:,} events at most, found {len(rows):,}; start again"
             raise StoreError(message)
-        found[name] = np.empty(events, np.float32)
         found[name][rows["place"]] = rows["note"]
     return found
+
+
+def _notes_at(plan: FeaturePlan, name: str, timeline: Timeline) -> dict[str, NDArray[np.float32]]:
+    """What the families note at a dimension."""
+    there = _at_one(plan, name)
+    notes: dict[str, NDArray[np.float32]] = {}
+    for family in there.families:
+        if isinstance(family, Annotator):
+            notes |= family.annotate(timeline, there.shape, there.windows)
+    return notes
 
 
 def _at_one(plan: FeaturePlan, name: str) -> FeaturePlan:
@@ -100,35 +126,32 @@ def _at_one(plan: FeaturePlan, name: str) -> FeaturePlan:
 def _timeline(name: str, events: NDArray[np.void], troubles: NDArray[np.void], zone: str) -> Timeline:
     """The events as a timeline of their own; all trouble follows as that of one who was at no value."""
     late = troubles[np.argsort(troubles["at"], kind="stable")]
-    both = np.concatenate([events, late])
-    both["who"][len(events) :], both["there"][len(events) :] = np.iinfo(np.int64).max, False
-    code, values = _coded(np.ascontiguousarray(both["key"]), np.ascontiguousarray(both["there"]))
-    begins = np.flatnonzero(np.diff(both["who"], prepend=-1))
+    code, values = _coded(np.ascontiguousarray(events["key"]))
+    begins = np.flatnonzero(np.diff(events["who"], prepend=-1))
+    first = np.append(begins, [len(events), len(events) + len(late)] if len(late) else [len(events)])
     return Timeline(
-        entity=pa.nulls(len(begins), pa.string()),
-        first=np.append(begins, len(both)),
-        at=both["at"].copy(),
-        dimensions={name: Codes(code, pa.nulls(values, pa.string()))},
+        entity=pa.nulls(len(first) - 1, pa.string()),
+        first=first,
+        at=np.concatenate([events["at"], late["at"]]),
+        dimensions={name: Codes(np.append(code, np.full(len(late), -1, np.int32)), pa.nulls(values, pa.string()))},
         measures={},
         ids=None,
-        row=np.arange(len(both), dtype=np.uint32),
+        row=np.arange(len(events) + len(late), dtype=np.uint32),
         zone=zone,
-        notes={TROUBLE: both["known"].copy()},
+        notes={TROUBLE: np.concatenate([events["known"], late["known"]])},
     )
 
 
 @kernel
-def _coded(keys: NDArray[np.uint64], there: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the keys in the order in which they come, -1 where there is none; and how many they are."""
+def _coded(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:
+    """Number the keys in the order in which they come; and how many they are."""
     bits = 1
     while (1 << bits) < 2 * len(keys):
         bits += 1
-    table, codes = np.full(1 << bits, -1, np.int32), np.full(len(keys), -1, np.int32)
+    table, codes = np.full(1 << bits, -1, np.int32), np.empty(len(keys), np.int32)
     own = np.empty(len(keys), np.uint64)  # of each number
     values, mask, shift = 0, np.uint64((1 << bits) - 1), np.uint64(64 - bits)
     for i in range(len(keys)):
-        if not there[i]:
-            continue
         place = (keys[i] * _SPREAD) >> shift
         while table[place] >= 0 and own[table[place]] != keys[i]:
             place = (place + np.uint64(1)) & mask

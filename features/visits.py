@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EVENT", "NOBODY", "events_by_part", "handed_over", "meeting_places", "troubles_of"]
 
 NOBODY = int(np.iinfo(np.uint32).max)  # the place of an event that is told nothing
-EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4"), ("there", "?")])
+EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4")])
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -45,7 +45,7 @@ def meeting_places(plan: FeaturePlan) -> tuple[str, ...]:
 def handed_over(
     plan: FeaturePlan, partition: int, timeline: Timeline, parts: int
 ) -> Iterator[tuple[str, int, NDArray[np.void]]]:
-    """The events of a partition as each part of each meeting place wants them, in the order of the timeline.
+    """The events of a partition that have a value there, as each part of each meeting place wants them, in their order.
 
     Yields
     ------
@@ -71,6 +71,8 @@ def events_by_part(
 ) -> Iterator[tuple[int, NDArray[np.void]]]:
     """Some events of a partition as the parts of a meeting place want them, in the order that they have.
 
+    Events without a value meet nobody.
+
     Parameters
     ----------
     values : Codes, n rows
@@ -88,7 +90,8 @@ def events_by_part(
         At least one.
     """
     part = (_mixed(values.keys) % np.uint64(parts)).astype(np.int64)
-    order, first = counted_out(_parts(values.codes, part, parts), rows, parts)
+    there = _valued(values.codes, rows)
+    order, first = counted_out(_parts(values.codes, part), there, parts)
     events = np.empty(len(order), EVENT)
     _fill(events, order, values.codes, values.keys, columns, partition << 32)
     for number in np.flatnonzero(np.diff(first)).tolist():
@@ -96,11 +99,21 @@ def events_by_part(
 
 
 @kernel
-def _parts(codes: NDArray[np.int32], part: NDArray[np.int64], parts: int) -> NDArray[np.int32]:
-    """The part of each event: that of its value, any if it has none."""
+def _valued(codes: NDArray[np.int32], rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The rows that have a value."""
+    there, n = np.empty(len(rows), np.uint32), 0
+    for i in range(len(rows)):
+        there[n] = rows[i]
+        n += codes[rows[i]] >= 0
+    return there[:n].copy()
+
+
+@kernel
+def _parts(codes: NDArray[np.int32], part: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The part of each event: that of its value, -1 if it has none."""
     found = np.empty(len(codes), np.int32)
     for i in range(len(codes)):
-        found[i] = part[codes[i]] if codes[i] >= 0 else i % parts
+        found[i] = part[codes[i]] if codes[i] >= 0 else -1
     return found
 
 
@@ -117,9 +130,7 @@ def _fill(
     who, at, known, place = columns
     for i in range(len(rows)):
         row, event = rows[i], events[i]
-        code = codes[row]
-        event["there"] = code >= 0
-        event["key"] = keys[code] if code >= 0 else np.uint64(i)
+        event["key"] = keys[codes[row]]
         event["at"], event["known"], event["place"] = at[row], known[row], place[row]
         event["who"] = others + who[row]
 
@@ -129,10 +140,10 @@ def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
     if TROUBLE not in timeline.notes:
         return np.empty(0, EVENT)
     known = timeline.notes[TROUBLE]
-    rows = np.flatnonzero(known != NEVER).astype(np.uint32)
-    events, nothing = np.empty(len(rows), EVENT), np.full(len(timeline), -1, np.int32)
-    columns = timeline.owner, timeline.at, known, np.arange(len(timeline), dtype=np.uint32)
-    _fill(events, rows, nothing, np.empty(0, np.uint64), columns, partition << 32)
+    rows = np.flatnonzero(known != NEVER)
+    events = np.zeros(len(rows), EVENT)
+    events["at"], events["known"], events["place"] = timeline.at[rows], known[rows], rows
+    events["who"] = timeline.owner[rows].astype(np.int64) + (partition << 32)
     return events
 
 

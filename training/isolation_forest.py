@@ -23,6 +23,7 @@ from .conditioning import Conditioning
 from .detector import Contributions
 from .forest import in_threads
 from .looked import Looked, as_tuples
+from .opinions import join
 from .packing import grow
 from .reach import Reach
 from .rows import require_features, time_order
@@ -257,14 +258,13 @@ class FittedIsolationForest:
         shouting, adding : float64 arrays of shape (rows,)
         loudest : float64 array of shape (n_families, rows)
         """
-        names, p = self.family_names, self.settings.norm
+        names, norm = self.family_names, float(self.settings.norm)
         power, loudest = np.zeros(rows), np.zeros((len(names), rows))
         each = iter(surprises)
         whole = next(each)
         for (family, _), surprise in zip(self.group_names, each, strict=True):
-            power += surprise**p
-            np.maximum(loudest[names.index(family)], surprise, out=loudest[names.index(family)])
-        return power ** (1.0 / p), whole + loudest.max(axis=0), loudest
+            join(power, loudest[names.index(family)], surprise, norm)
+        return power ** (1.0 / norm), whole + loudest.max(axis=0), loudest
 
     def contributions(self, vectors: Vectors) -> Contributions:
         """Split each score among the features: Shapley values of path lengths, on the scale of the score.

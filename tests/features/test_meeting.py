@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from event_logs import full_roles, rich_log, table_of, timeline_of, worlds
+from event_logs import Event, full_roles, instant, rich_log, table_of, timeline_of, worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +14,11 @@ from peculiar.features.events import EventLog
 from peculiar.features.exchange import NEVER, TROUBLE
 from peculiar.features.holdings import StoreError
 from peculiar.features.meeting import Meeting
+from peculiar.features.noting import note_names
 from peculiar.features.partitions import Partitions
 from peculiar.features.plan import FeaturePlan
 from peculiar.features.store import EventStore
-from peculiar.features.visits import meeting_places
+from peculiar.features.visits import handed_over, meeting_places
 
 
 def troubled(timeline):
@@ -59,7 +60,7 @@ def notes_of(timeline) -> dict[str, dict]:
 
 
 def test_notes_that_are_missing_are_an_error(tmp_path):
-    """A partition whose notes are not as many as its events is not filled up with anything."""
+    """What was written for a partition has to be there whole; nothing is filled in for what is gone."""
     log = EventLog.open(table_of(rich_log()), full_roles())
     timeline = log.read()[0]
     meeting = Meeting(tmp_path, plan_of(timeline, log.roles), "UTC", 2)
@@ -67,9 +68,24 @@ def test_notes_that_are_missing_are_an_error(tmp_path):
     meeting.bring(0, timeline, rows)
     meeting.meet()
     assert len(meeting.notes(range(1), rows)) > 0
-    meeting.expect(range(1), np.append(rows, 0))
-    with pytest.raises(StoreError, match="expected a note on each of"):
+    path = next(tmp_path.glob("told/0/*.notes"))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(StoreError, match=r"rows, found .* start again"):
         meeting.notes(range(1), rows)
+
+
+def test_events_without_a_value_meet_nobody():
+    """They are not handed over, and no family notes anything on them."""
+    phones = {"e0": "phone", "e1": None}
+    timeline = timeline_of([Event("ann", instant("2025-03-01"), name, "pay", x, 1.0) for name, x in phones.items()])
+    plan = plan_of(timeline, full_roles())
+    assert {name: len(events) for name, _, events in handed_over(plan, 0, timeline, 1)} == {"device": 1, "action": 2}
+    notes, names = plan.annotated(timeline).notes, note_names(plan, "UTC")
+    assert set(names) == {name for name in notes if name.split(".")[0] in {"sharing", "risk"} and name != "risk.own"}
+    there = timeline.dimensions["device"].codes >= 0
+    told = {name: notes[name] for name in names if ".device." in name}
+    assert np.isnan([note[~there] for note in told.values()]).all()
+    assert told["sharing.device.day"][there] == 0.0
 
 
 def test_who_does_not_meet_needs_no_place():
