@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import BundleError, ConfigError, PlanMismatchError
 from ..features.memory import bytes_of
 from .rivals.stopwatch import run_apart
 
@@ -121,22 +122,26 @@ def written(folder: Path, events: int, days: int = _DAYS) -> Path:
 
 
 def trained_model(folder: Path, detector: str) -> Path:
-    """The saved model of a training on a small log."""
+    """The saved model of a training on a small log; one of another plan that was kept is made again."""
     from ..config import Config
     from ..features.events import EventLog
+    from ..training.model import Model
     from ..training.references import load
     from ..training.store import open_store
     from ..training.train import train
 
     model = folder / f"model-{detector}"
-    if not model.is_dir():
-        log = written(folder, _LEARNED_FROM)
-        settings = Config().training_settings("UTC")
-        settings = type(settings)(**{**vars(settings), "detectors": (detector,), "trials": 0, "seed": 0})
-        labels = log.with_name("labels.parquet") if detector == "lightgbm" else None
-        store = open_store(folder)
-        trained = train(EventLog.open(str(log)), labels, settings=settings, store=store)
-        load(store, trained.versions[0].uri).model.save(model)
+    with suppress(PlanMismatchError, BundleError):
+        Model.load(model)
+        return model
+    shutil.rmtree(model, ignore_errors=True)
+    log = written(folder, _LEARNED_FROM)
+    settings = Config().training_settings("UTC")
+    settings = type(settings)(**{**vars(settings), "detectors": (detector,), "trials": 0, "seed": 0})
+    labels = log.with_name("labels.parquet") if detector == "lightgbm" else None
+    store = open_store(folder)
+    trained = train(EventLog.open(str(log)), labels, settings=settings, store=store)
+    load(store, trained.versions[0].uri).model.save(model)
     return model
 
 

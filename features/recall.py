@@ -95,24 +95,24 @@ def rows_of(
     for name, seen in texts.items():
         column = np.empty(total, np.int32)
         for there, _, rows, here in pieces:
-            text = there.text(name)
+            text = there.texts[name]
             look_up = seen.find if name == ENTITY and entities is not None else seen.learn
             _rename(column[here], text.codes, (there.first, text.first), look_up(text.values), rows)
         codes[name] = Codes(column, seen.values, {"keys": seen.keys})
     for name, kind in numbers.items():
         plain[name] = np.empty(total, kind)
         for there, first, rows, here in pieces:
-            values = there.plain(name).to_numpy()
+            values = there.plain[name].to_numpy()
             plain[name][here] = values if rows is _ALL else picked(values, rows)
             if name == ROW:
                 plain[name][here] += first
     plain[BARE] = np.zeros(total, np.bool_)
     for there, _, rows, here in pieces:
-        if BARE in there:
-            values = there.plain(BARE).to_numpy(zero_copy_only=False)
+        if BARE in there.plain:
+            values = there.plain[BARE].to_numpy()
             plain[BARE][here] = values if rows is _ALL else values[rows]
         if ID in columns:
-            ids.append(there.plain(ID) if rows is _ALL else there.plain(ID).take(pa.array(rows)))
+            ids.append(there.plain[ID] if rows is _ALL else there.plain[ID].take(pa.array(rows)))
     return Rows(codes, plain, _ids(ids) if ID in columns else None)
 
 
@@ -179,7 +179,7 @@ def _pieces(
     for there, first in held:
         rows, size = _ALL, len(there)
         if wanted is not None:
-            who = there.text(ENTITY)
+            who = there.texts[ENTITY]
             rows = _chosen(who.codes, (there.first, who.first), wanted.find(who.values) >= 0)
             size = len(rows)
         pieces.append((there, first, rows, slice(total, total + size)))

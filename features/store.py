@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -34,14 +34,14 @@ from .events import DataReport
 from .holdings import Manifest, Stored, StoreError
 from .output import beside, parquet_bytes
 from .recall import Rows, admitted, arrivals_of, rows_of, stored_columns
-from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Piece, read_segments, segment_file
+from .segments import BARE, ENTITY, ID, MOST_PARTITIONS, ROW, Layout, Piece, read_segments, segment_file
 from .sources import expected_rows, in_pieces, signature
 from .texts import Vocabulary
 from .timeline import sort_events
 from .whole import Whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,6 +81,7 @@ class EventStore:
 
     folder: Path
     manifest: Manifest
+    _known: dict[str, Layout] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def create(cls, folder: Path, roles: Roles, *, partitions: int) -> EventStore:
@@ -136,7 +137,7 @@ class EventStore:
     @cached_property
     def filled(self) -> list[int]:
         """The partitions that have an event."""
-        sizes = [np.diff(there.first) for there, _ in self.segments(range(self.partitions))]
+        sizes = [np.diff(there.first) for there, _ in self.segments(range(self.partitions), columns=())]
         return np.flatnonzero(np.any(sizes, axis=0)).tolist() if sizes else []
 
     def days(self) -> list[date]:
@@ -264,7 +265,8 @@ class EventStore:
         """
         there = stored_columns(self.manifest.roles)
         wanted = there if columns is None else {name: there[name] for name in columns}
-        return rows_of(self.segments(partition, since, until), wanted, entities)
+        needed = {*wanted, BARE, *(() if entities is None else (ENTITY,))}
+        return rows_of(self.segments(partition, since, until, columns=needed), wanted, entities)
 
     def only(self, files: Iterable[Stored]) -> EventStore:
         """The same store as if it had some of its files alone."""
@@ -273,8 +275,8 @@ class EventStore:
     def touched(self, partition: int | range, since: date | None, until: date | None, name: str) -> Vocabulary:
         """The values of a dimension in the events of some days ``[since, until)``."""
         found = Vocabulary()
-        for there, _ in self.segments(partition, since, until):
-            found.learn(there.values(f"d:{name}"))
+        for there, _ in self.segments(partition, since, until, columns={f"d:{name}"}):
+            found.learn(there.texts[f"d:{name}"].values)
         return found
 
     def touching(self, day: date, name: str, values: Vocabulary) -> pa.Array:
@@ -290,8 +292,8 @@ class EventStore:
     def active(self, partition: int | range, since: date | None, until: date | None) -> pa.Array:
         """The entities of a partition that have events on some days ``[since, until)``, in no order that matters."""
         found = Vocabulary()
-        for there, _ in self.segments(partition, since, until):
-            found.learn(there.values(ENTITY))
+        for there, _ in self.segments(partition, since, until, columns={ENTITY}):
+            found.learn(there.texts[ENTITY].values)
         return found.values
 
     def forget(self, before: date) -> EventStore:
@@ -326,14 +328,22 @@ class EventStore:
         return [f for f in held if (first is None or f.day >= first) and (last is None or f.day < last)]
 
     def segments(
-        self, partition: int | range, since: date | None = None, until: date | None = None
+        self,
+        partition: int | range,
+        since: date | None = None,
+        until: date | None = None,
+        *,
+        columns: Collection[str] | None = None,
     ) -> Iterator[tuple[Segments, int]]:
         """What each file holds of some partitions, and what is added to its rows to make them rows of all that came.
 
         By day, within a day in the order of arrival: that of the source, where nothing else tells events apart.
         """
         for file in sorted(self._files(since, until), key=lambda file: file.day):
-            yield read_segments(self.folder / file.path, partition), file.first
+            path = self.folder / file.path
+            if file.path not in self._known:
+                self._known[file.path] = Layout.of(path)
+            yield read_segments(path, partition, columns, layout=self._known[file.path]), file.first
 
 
 def is_store(place: object) -> bool:
@@ -361,7 +371,7 @@ def _with(store: EventStore, table: pa.Table, coming: tuple[str, int]) -> EventS
     arrivals, door, times = arrive(table, roles, Whole(mixed=False))
     raw: dict[str, Any] = {ROW: np.arange(len(table), dtype=np.int32)}
     raw |= {} if roles.id is None else {ID: _plain(table[roles.id])}
-    raw |= {BARE: np.full(len(table), times.assumed)} if times.text else {}
+    raw |= {BARE: np.full(len(table), times.assumed, np.uint8)} if times.text else {}
     day = col.to_wall(arrivals.at, roles.time_zone) // _DAY
     piece = Piece.of(arrivals, raw, door.kept(), day, manifest.partitions)
     with ThreadPoolExecutor() as pool:
