@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -290,9 +289,12 @@ def read_segments(
 # Bytes are read, not touched where they are mapped: to fetch page after page of a map takes several times as long where
 # the system has not kept them, or has to make room for them. And a map keeps its file open.
 def _numbers(file: FileIO, begin: int, kind: Any, lo: int, hi: int) -> NDArray[Any]:
-    """Some of the numbers that begin somewhere in a file."""
+    """Some of the numbers that begin somewhere in a file; a column without any has no place in it."""
+    if lo == hi:
+        return np.empty(0, kind)
     width = np.dtype(kind).itemsize
-    return np.frombuffer(os.pread(file.fileno(), int(hi - lo) * width, begin + int(lo) * width), kind)
+    file.seek(begin + int(lo) * width)
+    return np.frombuffer(file.read(int(hi - lo) * width), kind)
 
 
 def _text(file: FileIO, layout: tuple[Any, int, int, int, int], ends: NDArray[np.int32], rows: range) -> Text:
@@ -304,6 +306,8 @@ def _text(file: FileIO, layout: tuple[Any, int, int, int, int], ends: NDArray[np
 
 def _strings(file: FileIO, begins: tuple[int, int], ends: NDArray[np.int32]) -> pa.StringArray:
     """The texts of all lists that end there."""
+    if ends[0] == ends[-1]:
+        return pa.array([], pa.string())
     own = _numbers(file, begins[0], np.int32, ends[0], ends[-1] + 1)
     text = _numbers(file, begins[1], np.uint8, own[0], own[-1])
     return pa.StringArray.from_buffers(len(own) - 1, pa.py_buffer(own - own[0]), pa.py_buffer(text))

@@ -183,3 +183,23 @@ def test_partitions_of_hashes_halve():
     keys = stable_hash(pa.array([f"u{n}" for n in range(500)]))
     few, many = partition_of(keys, 8), partition_of(keys, 16)
     assert np.array_equal(few, many // 2)
+
+
+@pytest.mark.parametrize("ids", [["a", None, "c"], [1, None, 3], [None, None, None], ["a", "b", "c"]])
+def test_ids_come_back_whatever_they_are(tmp_path, ids):
+    """Text, numbers, some or all of them missing: what is stored of a partition has the log's own ids."""
+    table = pa.table(
+        {
+            "user_id": ["ann", "ben", "cid"],
+            "ts": [f"2025-03-0{day}T08:00:00" for day in (1, 1, 2)],  # without a zone, which is stored too
+            "event_id": pa.array(ids, pa.string() if ids[2] is None else None),
+        }
+    )
+    log = EventLog.open(table)
+    for partitions in (1, 2):
+        store = EventStore.create(tmp_path / f"store-{partitions}", log.roles, partitions=partitions).add(log)
+        rows = store.raw(range(partitions))
+        assert dict(zip(rows.row.tolist(), rows.ids.to_pylist(), strict=True)) == dict(enumerate(ids))
+        assert rows.plain["bare"].all()
+        whole, held = log.read()[0], store.timeline(range(partitions))[0]
+        assert sorted(map(str, contents(held))) == sorted(map(str, contents(whole)))
