@@ -294,7 +294,11 @@ def _numbers(file: FileIO, begin: int, kind: Any, lo: int, hi: int) -> NDArray[A
         return np.empty(0, kind)
     width = np.dtype(kind).itemsize
     file.seek(begin + int(lo) * width)
-    return np.frombuffer(file.read(int(hi - lo) * width), kind)
+    content = file.read(int(hi - lo) * width)
+    if len(content) != int(hi - lo) * width:
+        message = f"it ends after {len(content):,} of {int(hi - lo) * width:,} bytes"
+        raise OSError(message)
+    return np.frombuffer(content, kind)
 
 
 def _text(file: FileIO, layout: tuple[Any, int, int, int, int], ends: NDArray[np.int32], rows: range) -> Text:

@@ -42,8 +42,5 @@ def join(power: NDArray[np.float64], loudest: NDArray[np.float64], surprise: NDA
 @kernel
 def _join(power: NDArray[np.float64], loudest: NDArray[np.float64], surprise: NDArray[np.float64], norm: int) -> None:
     for r in range(len(power)):
-        nats, product = surprise[r], surprise[r]
-        for _ in range(1, norm):
-            product *= nats
-        power[r] += product
-        loudest[r] = max(loudest[r], nats)
+        power[r] += surprise[r] ** norm
+        loudest[r] = max(loudest[r], surprise[r])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from peculiar.features.columns import stable_hash
 from peculiar.features.events import EventLog
 from peculiar.features.holdings import StoreError
-from peculiar.features.segments import partition_of, read_segments
+from peculiar.features.segments import Layout, partition_of, read_segments
 from peculiar.features.store import EventStore
 
 
@@ -147,9 +147,13 @@ def test_a_damaged_file_is_told(tmp_path):
     """What was cut off or is gone is named, with the way out."""
     store = made(tmp_path / "store", events_of("ann", "2025-03-01"))
     path = store.folder / store.manifest.files[0].path
+    layout = Layout.of(path)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(StoreError, match=r"expected events of a day, cannot read them .* make the store again"):
         store.timeline(0)
+    path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(StoreError, match=r"it ends after 0 of .* make the store again"):
+        read_segments(path, range(4), layout=layout)
     path.unlink()
     with pytest.raises(StoreError, match="make the store again"):
         store.timeline(0)
