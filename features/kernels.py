@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "SPREAD",
     "blank",
     "counted_out",
     "enter",
@@ -34,6 +35,8 @@ __all__ = [
     "rank_in",
     "rank_out",
 ]
+
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio, made odd: a product with it parts neighbours
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from .ahead import ahead
 from .holdings import StoreError
-from .kernels import kernel
+from .kernels import SPREAD, kernel
 from .noting import TOLD, note_names, noted_there, put_back
 from .visits import EVENT, handed_over, meeting_places, troubles_of
 
@@ -34,7 +34,6 @@ __all__ = ["MEETING_BYTES", "Meeting"]
 
 _HELD = 64 << 20  # bytes: what is gathered before it goes to disk
 _ROWS = "rows.npy"
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 MEETING_BYTES = EVENT.itemsize + 8 * TOLD.itemsize  # of an event at one meeting place, on its way and with its notes
 
 
@@ -191,14 +190,14 @@ def _among(asked: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int6
         return places
     mask, shift, least, most = np.int64((1 << bits) - 1), np.uint64(64 - bits), asked[0], asked[0]
     for i in range(len(asked)):
-        slot = np.int64((np.uint64(asked[i]) * _SPREAD) >> shift)
+        slot = np.int64((np.uint64(asked[i]) * SPREAD) >> shift)
         while table[slot] >= 0:
             slot = (slot + 1) & mask
         table[slot] = i
         least, most = min(least, asked[i]), max(most, asked[i])
     for k in range(len(rows)):
         if least <= rows[k] <= most:
-            slot = np.int64((np.uint64(rows[k]) * _SPREAD) >> shift)
+            slot = np.int64((np.uint64(rows[k]) * SPREAD) >> shift)
             while table[slot] >= 0 and asked[table[slot]] != rows[k]:
                 slot = (slot + 1) & mask
             places[k] = table[slot]

@@ -13,7 +13,7 @@ from .columns import Codes
 from .exchange import TROUBLE
 from .family import Annotator
 from .holdings import StoreError
-from .kernels import kernel
+from .kernels import SPREAD, kernel
 from .timeline import Timeline
 from .visits import EVENT, NOBODY, meeting_places
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["TOLD", "note_names", "noted_there", "put_back"]
 
 TOLD = np.dtype([("place", "u4"), ("note", "f4")])
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def noted_there(
@@ -97,6 +96,12 @@ def put_back(
     ------
     StoreError
         If more was told than there are events.
+
+    Examples
+    --------
+    >>> told = np.array([(1, 0.5)], TOLD)
+    >>> put_back([("sharing.device.day", told)], 2, ("sharing.device.day",))
+    {'sharing.device.day': array([nan, 0.5], dtype=float32)}
     """
     found = {name: np.full(events, np.nan, np.float32) for name in names}
     for name, rows in told:
@@ -152,7 +157,7 @@ def _coded(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:
     own = np.empty(len(keys), np.uint64)  # of each number
     values, mask, shift = 0, np.uint64((1 << bits) - 1), np.uint64(64 - bits)
     for i in range(len(keys)):
-        place = (keys[i] * _SPREAD) >> shift
+        place = (keys[i] * SPREAD) >> shift
         while table[place] >= 0 and own[table[place]] != keys[i]:
             place = (place + np.uint64(1)) & mask
         if table[place] < 0:

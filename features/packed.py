@@ -90,7 +90,20 @@ class Packing:
 
 
 def unpacked(contents: pa.Array | pa.ChunkedArray, columns: pa.Schema) -> pa.Table:
-    """The rows of some pieces."""
+    """The rows of some pieces.
+
+    Parameters
+    ----------
+    contents : pyarrow array of binary
+        From :meth:`Packing.among`.
+    columns : pyarrow.Schema
+        Of the rows, as the packing had it.
+
+    Examples
+    --------
+    >>> len(unpacked(pa.array([], pa.binary()), pa.schema({"who": pa.string()})))
+    0
+    """
     pieces = [pa.ipc.read_record_batch(pa.py_buffer(piece.as_buffer()), columns) for piece in contents]
     return pa.Table.from_batches(pieces, columns)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .columns import stable_hash
+from .kernels import SPREAD
 from .timeline import content_hashes
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from .timeline import Timeline
 
 __all__ = ["Named", "Repeated", "later_ones", "spurned_rows", "witnesses"]
-
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ class Repeated:
 
     def bring(self, named: Named) -> None:
         """Hand over the ids of a partition, in which each comes once."""
-        part = (named.keys * _SPREAD) % np.uint64(self.parts)
+        part = (named.keys * SPREAD) % np.uint64(self.parts)
         order = np.argsort(part, kind="stable")
         edges = np.searchsorted(part[order], np.arange(self.parts + 1))
         for number in range(self.parts):

@@ -134,15 +134,15 @@ class SparkEvents:
         frame = checked(frame, roles)
         whole = whole_of(frame, roles)
         heavy = {} if most_events is None else heavy_entities(frame, roles, most_events)
-        buckets = buckets or -(-_rows(whole) // _BUCKET_EVENTS) or 1
-        kept = [_kept(split(frame, roles, buckets, heavy), keep)]
-        made = cls(kept[0], Gate(plan, whole, until, noted), buckets, types_of(frame), heavy)
+        buckets, columns = buckets or -(-_rows(whole) // _BUCKET_EVENTS) or 1, types_of(frame)
+        kept = [_kept(split(frame, roles, columns, buckets, heavy), keep)]
+        made = cls(kept[0], Gate(plan, whole, until, noted), buckets, columns, heavy)
         meet, ids = bool(meeting_places(plan)), None if unique_ids else roles.id
         handing = Handing(plan, -(-_rows(whole) // _PART_EVENTS) or 1, ids)
         try:
             if meet or ids is not None:
                 handed = made.each(handing, HANDED, met=False)
-                if meet and keep:
+                if meet:
                     kept.append(_kept(handed, keep))
                 spurned = {} if ids is None else spurned_ids(made, handed)
                 if spurned:  # whose events nobody is to see

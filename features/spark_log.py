@@ -58,7 +58,7 @@ def heavy_entities(frame: DataFrame, roles: Roles, most: int) -> dict[object, in
     return {row["entity"]: row["count"] for row in rows}
 
 
-def split(frame: DataFrame, roles: Roles, buckets: int, heavy: Mapping[object, int]) -> DataFrame:
+def split(frame: DataFrame, roles: Roles, columns: pa.Schema, buckets: int, heavy: Mapping[object, int]) -> DataFrame:
     """The rows of all entities but the heavy ones, packed, with those of a bucket together: see :mod:`.packed`."""
     from pyspark.sql import functions as fn
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -66,7 +66,7 @@ def split(frame: DataFrame, roles: Roles, buckets: int, heavy: Mapping[object, i
     if heavy:
         entity = _column(roles.entity)
         frame = frame.where(entity.isNull() | ~entity.isin(list(heavy)))
-    packing = Packing(roles, buckets, types_of(frame))
+    packing = Packing(roles, buckets, columns)
     return frame.mapInArrow(packing.among, from_arrow_schema(PACKED)).repartition(buckets, fn.col("bucket"))
 
 

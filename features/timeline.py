@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Arrivals", "Timeline", "content_hashes", "fingerprint_of", "sort_events"]
+__all__ = ["Arrivals", "Timeline", "content_hashes", "fingerprint_of", "histories", "sort_events"]
 
 Derived = TypeVar("Derived")
 
@@ -290,6 +290,19 @@ def histories(
     entity : Codes, n rows, none of them null
     at : int64 array of shape (n,)
     kept : bool array of shape (n,), or None for all
+
+    Returns
+    -------
+    rows : uint32 array of shape (m,)
+    first : int64 array of shape (n_entities + 1,)
+        The rows of entity ``e`` are ``rows[first[e]:first[e + 1]]``.
+
+    Examples
+    --------
+    >>> who = Codes(np.array([1, 0, 1], np.int32), pa.array(["ann", "ben"]))
+    >>> rows, first = histories(who, np.array([30, 20, 10]), None)
+    >>> rows.tolist(), first.tolist()
+    ([1, 2, 0], [0, 1, 3])
     """
     every = np.arange(len(at), dtype=np.uint32) if kept is None else np.flatnonzero(kept).astype(np.uint32)
     rows, first = counted_out(entity.codes, every, len(entity.values))

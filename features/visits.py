@@ -8,7 +8,7 @@ import numpy as np
 
 from .exchange import NEVER, TROUBLE
 from .family import Annotator
-from .kernels import counted_out, kernel
+from .kernels import SPREAD, counted_out, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ __all__ = ["EVENT", "NOBODY", "events_by_part", "handed_over", "meeting_places",
 
 NOBODY = int(np.iinfo(np.uint32).max)  # the place of an event that is told nothing
 EVENT = np.dtype([("key", "u8"), ("at", "i8"), ("who", "i8"), ("known", "i8"), ("place", "u4")])
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def meeting_places(plan: FeaturePlan) -> tuple[str, ...]:
@@ -149,5 +148,5 @@ def troubles_of(partition: int, timeline: Timeline) -> NDArray[np.void]:
 
 def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spread keys that may be numbers in a row."""
-    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * _SPREAD
+    mixed: NDArray[np.uint64] = (keys ^ (keys >> np.uint64(31))) * SPREAD
     return mixed >> np.uint64(33)
